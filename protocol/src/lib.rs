@@ -1,0 +1,10 @@
+//! What is said: wire formats and queue rules, as pure functions from bytes and values to bytes and values.
+//!
+//! Never here: sockets, files, a clock, a database, a runtime, any other crate of ours. Time is an argument
+//! ([`time::Timestamp`]). OpenSSL is allowed, because CMS and SCEP are messages: bytes and keys in, bytes out.
+//!
+//! Start with [`queue`] (what a host is sent next), then [`apple`] (what devices say), then [`pki`] (who says it).
+
+pub mod apple;
+pub mod pki;
+pub mod time;
