@@ -6,5 +6,7 @@
 //! Start with [`queue`] (what a host is sent next), then [`apple`] (what devices say), then [`pki`] (who says it).
 
 pub mod apple;
+pub mod ids;
 pub mod pki;
+pub mod queue;
 pub mod time;

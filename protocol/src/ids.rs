@@ -1,0 +1,73 @@
+//! Names of things, as types: a bare integer or string never travels past the edge.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The row number of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub i64);
+
+/// The row number of an enrollment: one channel of a host, with a queue and a push token of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnrollmentRow(pub i64);
+
+/// Counts the enrollments of one channel: one more at each Authenticate that is not a renewal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub i32);
+
+/// The `CommandUUID` of a command: any text that the one who queued it chose, shared by all its hosts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandUuid(Arc<str>);
+
+impl CommandUuid {
+    /// The longest `CommandUUID` that is kept, in bytes.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Takes a text from outside; `None` when it is empty, too long, or holds control characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let sound = !text.is_empty() && text.len() <= Self::MAX_BYTES && !text.chars().any(char::is_control);
+        sound.then(|| Self(text.into()))
+    }
+
+    /// The text as the device sees it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<uuid::Uuid> for CommandUuid {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.hyphenated().to_string().to_uppercase().into())
+    }
+}
+
+impl fmt::Debug for CommandUuid {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.as_str())
+    }
+}
+
+impl fmt::Display for CommandUuid {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_uuid_is_any_printable_text_of_bounded_length() {
+        assert_eq!(CommandUuid::parse("0001_ProfileList").unwrap().as_str(), "0001_ProfileList");
+        assert_eq!(CommandUuid::parse(""), None);
+        assert_eq!(CommandUuid::parse("a\nb"), None);
+        assert_eq!(CommandUuid::parse(&"x".repeat(256)), None);
+    }
+}

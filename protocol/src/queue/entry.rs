@@ -1,0 +1,168 @@
+//! One command in one channel's queue, and the states it can be in.
+
+use std::time::Duration;
+
+use crate::ids::CommandUuid;
+use crate::time::Timestamp;
+
+/// Where a command stands. States only move to the right (`Queued < Sent < NotNow <` the others), and nothing
+/// leaves a terminal state: a late or repeated report can never bring a finished command back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Waits for the device's next poll.
+    Queued,
+    /// Was handed to the device, which has not answered.
+    Sent,
+    /// The device answered `NotNow`; it is offered again in a later session.
+    NotNow,
+    /// Terminal: the device did it.
+    Acknowledged,
+    /// Terminal: the device could not do it, and said why.
+    Error,
+    /// Terminal: the device could not read it. Never sent again.
+    FormatError,
+    /// Terminal: its time to live ended before a final answer came.
+    Expired,
+    /// Terminal: an admin took it back.
+    Cancelled,
+    /// Terminal: the enrollment it was meant for ended.
+    Superseded,
+    /// Terminal: taken out of the way, because it was never answered or broke the one who handled it.
+    Parked,
+}
+
+impl State {
+    /// Every state, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Sent,
+        Self::NotNow,
+        Self::Acknowledged,
+        Self::Error,
+        Self::FormatError,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Superseded,
+        Self::Parked,
+    ];
+
+    /// The number that stands for this state in rows: below [`State::TERMINAL_CODE`] while the command is pending.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Queued => 0,
+            Self::Sent => 1,
+            Self::NotNow => 2,
+            Self::Acknowledged => 10,
+            Self::Error => 11,
+            Self::FormatError => 12,
+            Self::Expired => 13,
+            Self::Cancelled => 14,
+            Self::Superseded => 15,
+            Self::Parked => 16,
+        }
+    }
+
+    /// The lowest code of a terminal state.
+    pub const TERMINAL_CODE: i16 = 10;
+
+    /// The state that a row's number stands for.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// Whether nothing can change any more.
+    pub const fn is_terminal(self) -> bool {
+        self.code() >= Self::TERMINAL_CODE
+    }
+}
+
+/// A pending command as the queue knows it; its body is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Row number, and the order in which commands were queued.
+    pub id: i64,
+    /// What the device calls it.
+    pub uuid: CommandUuid,
+    /// Higher goes first; 0 is usual.
+    pub priority: i16,
+    /// Where it stands; never terminal in a queue.
+    pub state: State,
+    /// How often it was handed out since it was last answered.
+    pub attempts: i16,
+    /// How often the device answered `NotNow`.
+    pub not_now_tally: i32,
+    /// When it was last handed out.
+    pub sent_at: Option<Timestamp>,
+    /// When it stops being worth doing.
+    pub expires_at: Timestamp,
+    /// The row of a command that must have ended before this one is handed out.
+    pub after: Option<i64>,
+    /// Whether doing it twice is dangerous (erase, lock with a PIN, rotate a key).
+    pub no_blind_resend: bool,
+}
+
+/// What happened to a command, with everything its row needs; only the owner of the queue makes these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The row.
+    pub id: i64,
+    /// The new state.
+    pub state: State,
+    /// See [`Entry::attempts`].
+    pub attempts: i16,
+    /// See [`Entry::not_now_tally`].
+    pub not_now_tally: i32,
+    /// See [`Entry::sent_at`].
+    pub sent_at: Option<Timestamp>,
+    /// When this change happened.
+    pub at: Timestamp,
+}
+
+/// How patient the queue is. The defaults are for a fleet; tests and the demo use shorter times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// First wait before a device that did not come is pushed again; doubled up to `push_again_cap`.
+    pub push_again: Duration,
+    /// Longest wait between two pushes for the same work.
+    pub push_again_cap: Duration,
+    /// First wait after `NotNow` when the device will not poll by itself; doubled up to `push_again_cap`.
+    pub not_now: Duration,
+    /// Wait after a session that ended in `NotNow`: the device polls by itself, this push only makes sure.
+    pub not_now_safety: Duration,
+    /// At most one push in this time while the device has not come.
+    pub push_quiet: Duration,
+    /// How long a command that is dangerous twice rests between two hand-outs.
+    pub resend_grace: Duration,
+    /// Hand-outs without an answer after which a command is parked.
+    pub max_attempts: i16,
+    /// A second push after an enrollment: APNs may lose one sent right after the token was made.
+    pub second_push: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            push_again: Duration::from_secs(60),
+            push_again_cap: Duration::from_secs(4 * 3600),
+            not_now: Duration::from_secs(300),
+            not_now_safety: Duration::from_secs(12 * 3600),
+            push_quiet: Duration::from_secs(2),
+            resend_grace: Duration::from_secs(300),
+            max_attempts: 10,
+            second_push: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn changed(&self, state: State, at: Timestamp) -> Change {
+        Change {
+            id: self.id,
+            state,
+            attempts: self.attempts,
+            not_now_tally: self.not_now_tally,
+            sent_at: self.sent_at,
+            at,
+        }
+    }
+}
