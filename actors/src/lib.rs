@@ -1,1 +1,5 @@
-//! actors
+//! When things happen: the supervision tree, the host actors, and the singletons beside them.
+
+pub mod ask;
+pub mod clock;
+pub mod supervisor;

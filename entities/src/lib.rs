@@ -1,1 +1,39 @@
-//! entities
+//! What is remembered: one file per table, with its row and the only functions that touch it.
+//!
+//! Never here: rules about devices, wire formats, a clock, any other crate of ours. Times are arguments, in
+//! milliseconds since the Unix epoch.
+//!
+//! Two handles show the rights: [`Reader`] asks, [`Writer`] changes. Start with [`store`] (how to open them) and
+//! [`turn`] (the rows of one host's turn).
+//!
+//! # To add a table
+//!
+//! 1. Write a migration that creates it (`migration/src/mYYYYMMDD_…`).
+//! 2. Add `entities/src/<table>.rs`: `Model` with a line about each column, then the queries beside it.
+//! 3. Reads take `&Reader` and run through [`Reader`]'s `run`; writes take `&Writer` and run through its `run`.
+//! 4. A write that every device request makes goes into [`turn::Turn`] instead, where it shares a transaction.
+//! 5. Name it below. Secrets get a table of their own that no list query joins.
+
+pub mod api_token;
+pub mod authority;
+pub mod command;
+pub mod command_result;
+pub mod declarative_status;
+pub mod enqueue;
+pub mod enroll_secret;
+pub mod enrollment;
+pub mod enrollment_secret;
+pub mod host;
+pub mod idempotency;
+pub mod identity;
+pub mod orphan_result;
+pub mod ownership;
+pub mod push_certificate;
+pub mod queue_entry;
+pub mod scep;
+pub mod store;
+pub mod turn;
+mod writer;
+
+pub use store::{Reader, StoreError};
+pub use writer::Writer;

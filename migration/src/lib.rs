@@ -1,1 +1,76 @@
-//! migration
+//! How rows change shape: one file per change, applied in order at every start.
+//!
+//! Never here: queries, rules, any other crate of ours. A change that could break a running node goes in three steps,
+//! each a release of its own: expand (add), backfill, contract (remove).
+//!
+//! Times are `BIGINT` milliseconds since the Unix epoch, so that both databases compare them alike.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261121_000001_create_hosts;
+mod m20261121_000002_create_commands;
+mod m20261121_000003_create_identities;
+mod m20261121_000004_create_access;
+
+/// Applies every change that a database does not have yet.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_create_hosts::Migration),
+            Box::new(m20261121_000002_create_commands::Migration),
+            Box::new(m20261121_000003_create_identities::Migration),
+            Box::new(m20261121_000004_create_access::Migration),
+        ]
+    }
+}
+
+/// Brings the database behind `url` up to date.
+///
+/// # Errors
+/// The database cannot be reached, or refuses a change.
+pub async fn run(url: &str) -> Result<(), DbErr> {
+    let mut options = sea_orm_migration::sea_orm::ConnectOptions::new(url);
+    options.max_connections(1).sqlx_logging(false);
+    let database = sea_orm_migration::sea_orm::Database::connect(options).await?;
+    Migrator::up(&database, None).await?;
+    database.close().await
+}
+
+/// A required column of 64-bit integers.
+fn big(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).big_integer().not_null().take()
+}
+
+/// A column of 64-bit integers that may be empty.
+fn big_null(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).big_integer().null().take()
+}
+
+/// A required column of text.
+fn text(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).text().not_null().take()
+}
+
+/// A column of text that may be empty.
+fn text_null(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).text().null().take()
+}
+
+/// A required column of bytes.
+fn bytes(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).blob().not_null().take()
+}
+
+/// A required small number, for states and kinds.
+fn small(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name).small_integer().not_null().default(0).take()
+}
+
+/// The primary key that the database counts up.
+fn id() -> ColumnDef {
+    ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key().take()
+}

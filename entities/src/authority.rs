@@ -1,0 +1,73 @@
+//! Table `authority`: key pairs of our own, by name.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::OnConflict;
+
+use crate::{Reader, StoreError, Writer};
+
+/// The name of the authority that issues device identities.
+pub const DEVICE_CA: &str = "device-ca";
+/// The name of the key that opens SCEP requests, where it is not the authority's own.
+pub const SCEP_RA: &str = "scep-ra";
+/// The name of the key that signs profiles.
+pub const PROFILE_SIGNER: &str = "profile-signer";
+
+/// A row of `authority`.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "authority")]
+pub struct Model {
+    /// What the key is for.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub name: String,
+    /// The certificate (PEM).
+    pub certificate: String,
+    /// The private key (PKCS #8 PEM).
+    pub private_key: String,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "authority {}", self.name)
+    }
+}
+
+/// The key pair with this name.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_name(reader: &Reader, name: &'static str) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(name).one(&database).await?) }).await
+}
+
+/// Stores a key pair, unless there is one with this name already; returns the one that counts.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn establish(writer: &Writer, authority: Model) -> Result<Model, StoreError> {
+    writer
+        .run(authority, |transaction, authority| {
+            Box::pin(async move {
+                let name = authority.name.clone();
+                let row = ActiveModel {
+                    name: Set(authority.name),
+                    certificate: Set(authority.certificate),
+                    private_key: Set(authority.private_key),
+                    created_at: Set(authority.created_at),
+                };
+                let first_stands = OnConflict::column(Column::Name).do_nothing().to_owned();
+                Entity::insert(row).on_conflict(first_stands).exec_without_returning(transaction).await?;
+                let stored = Entity::find_by_id(name).one(transaction).await?;
+                stored.ok_or_else(|| StoreError::NotApplied("the key pair was not stored".into()))
+            })
+        })
+        .await
+}

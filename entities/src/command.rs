@@ -1,0 +1,62 @@
+//! Table `command`: the text of a command, once for all the hosts it was queued for.
+
+use sea_orm::QuerySelect;
+use sea_orm::entity::prelude::*;
+
+use crate::{Reader, StoreError, queue_entry};
+
+/// A row of `command`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "command")]
+pub struct Model {
+    /// Row number.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// What devices call it; unique.
+    pub uuid: String,
+    /// Apple's `RequestType`, or the target of a Windows command.
+    pub request_type: String,
+    /// The document as devices get it.
+    pub body: Vec<u8>,
+    /// Who queued it.
+    pub created_by: Option<String>,
+    /// When it was queued.
+    pub created_at: i64,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The document of a queue entry's command.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the entry is gone; otherwise the database does not answer.
+pub async fn body_of_entry(reader: &Reader, entry_id: i64) -> Result<Vec<u8>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let joined =
+                queue_entry::Entity::belongs_to(Entity).from(queue_entry::Column::CommandId).to(Column::Id).into();
+            let row = queue_entry::Entity::find_by_id(entry_id)
+                .select_only()
+                .column(Column::Body)
+                .join(sea_orm::JoinType::InnerJoin, joined)
+                .into_tuple::<Vec<u8>>()
+                .one(&database)
+                .await?;
+            row.ok_or_else(|| StoreError::Conflict(format!("queue entry {entry_id} is gone")))
+        })
+        .await
+}
+
+/// The command that devices call `uuid`.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_uuid(reader: &Reader, uuid: String) -> Result<Option<Model>, StoreError> {
+    reader
+        .run(move |database| async move { Ok(Entity::find().filter(Column::Uuid.eq(uuid)).one(&database).await?) })
+        .await
+}

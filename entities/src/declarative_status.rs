@@ -1,0 +1,57 @@
+//! Table `declarative_status`: the last declarative status report of each enrollment, as it came.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::OnConflict;
+
+use crate::{Reader, StoreError, Writer};
+
+/// A row of `declarative_status`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "declarative_status")]
+pub struct Model {
+    /// Who reported.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub enrollment_id: i64,
+    /// The JSON document as it came.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub received_at: i64,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The last report of an enrollment.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_enrollment(reader: &Reader, enrollment_id: i64) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(enrollment_id).one(&database).await?) }).await
+}
+
+/// Replaces the last report of an enrollment.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn keep(writer: &Writer, report: Model) -> Result<(), StoreError> {
+    writer
+        .run(report, |transaction, report| {
+            Box::pin(async move {
+                let row = ActiveModel {
+                    enrollment_id: Set(report.enrollment_id),
+                    body: Set(report.body),
+                    received_at: Set(report.received_at),
+                };
+                let replace = OnConflict::column(Column::EnrollmentId)
+                    .update_columns([Column::Body, Column::ReceivedAt])
+                    .to_owned();
+                Entity::insert(row).on_conflict(replace).exec_without_returning(transaction).await?;
+                Ok(())
+            })
+        })
+        .await
+}

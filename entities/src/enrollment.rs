@@ -1,0 +1,334 @@
+//! Table `enrollment`: one channel of a host, with a generation, a push token and a queue of its own.
+//!
+//! The writes are what check-in messages lead to; each is one transaction.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ActiveValue, ActiveValue::Set, DatabaseTransaction, QueryOrder};
+
+use crate::enrollment_secret::{self, NewSecret};
+use crate::{Reader, StoreError, Writer, host, identity, queue_entry};
+
+/// A row of `enrollment`.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "enrollment")]
+pub struct Model {
+    /// Row number.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// The host.
+    pub host_id: i64,
+    /// The name that NanoMDM's tools use, for example `UDID` or `UDID:UserID`; unique.
+    pub external_id: String,
+    /// The kind of channel: the code of `protocol::apple::ChannelKind`.
+    pub kind: i16,
+    /// One more at each Authenticate that is not a renewal.
+    pub generation: i32,
+    /// Whether the device may be sent commands.
+    pub enabled: bool,
+    /// The APNs topic.
+    pub topic: Option<String>,
+    /// The APNs device token.
+    pub push_token: Option<Vec<u8>>,
+    /// What a push must say for the device to believe it.
+    pub push_magic: Option<String>,
+    /// When the token came.
+    pub token_updated_at: Option<i64>,
+    /// Since when APNs calls the token dead.
+    pub push_dead_at: Option<i64>,
+    /// How many TokenUpdates came in this generation; the first one makes the enrollment.
+    pub token_update_tally: i32,
+    /// Whether the device waits in Setup Assistant.
+    pub awaiting_configuration: bool,
+    /// The login name of a user channel's user.
+    pub user_short_name: Option<String>,
+    /// The full name of a user channel's user.
+    pub user_long_name: Option<String>,
+    /// When the last Authenticate came.
+    pub authenticated_at: Option<i64>,
+    /// When the first TokenUpdate of this generation came.
+    pub enrolled_at: Option<i64>,
+    /// When the device checked out.
+    pub ended_at: Option<i64>,
+    /// When it last spoke to us; written with some delay.
+    pub last_seen_at: Option<i64>,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "enrollment {} of host {}, generation {}", self.id, self.host_id, self.generation)
+    }
+}
+
+/// What an Authenticate that is not a renewal changes: a new generation begins.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// The host it was admitted to.
+    pub host_id: i64,
+    /// See [`Model::external_id`].
+    pub external_id: String,
+    /// See [`Model::kind`].
+    pub kind: i16,
+    /// The certificate that signed the message.
+    pub fingerprint: Vec<u8>,
+    /// What the device says about itself.
+    pub description: host::Description,
+    /// See [`Model::topic`].
+    pub topic: String,
+    /// When it came.
+    pub at: i64,
+}
+
+/// What a TokenUpdate changes.
+#[derive(Clone)]
+pub struct TokenUpdated {
+    /// The host.
+    pub host_id: i64,
+    /// See [`Model::external_id`].
+    pub external_id: String,
+    /// See [`Model::kind`].
+    pub kind: i16,
+    /// The generation for a user channel that is new.
+    pub generation: i32,
+    /// See [`Model::topic`].
+    pub topic: String,
+    /// See [`Model::push_token`].
+    pub push_token: Vec<u8>,
+    /// See [`Model::push_magic`].
+    pub push_magic: String,
+    /// The unlock token; an absent one never overwrites a stored one.
+    pub unlock_token: Option<Vec<u8>>,
+    /// See [`Model::awaiting_configuration`].
+    pub awaiting_configuration: bool,
+    /// See [`Model::user_short_name`].
+    pub user_short_name: Option<String>,
+    /// See [`Model::user_long_name`].
+    pub user_long_name: Option<String>,
+    /// The host's status from now on, where the message turns management on.
+    pub mdm_status: Option<i16>,
+    /// When it came.
+    pub at: i64,
+}
+
+/// The channels of a host.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_of_host(reader: &Reader, host_id: i64) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let channels = Entity::find().filter(Column::HostId.eq(host_id)).order_by_asc(Column::Id);
+            Ok(channels.all(&database).await?)
+        })
+        .await
+}
+
+/// The channels of many hosts.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_of_hosts(reader: &Reader, host_ids: Vec<i64>) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut found = Vec::with_capacity(host_ids.len());
+            for some in host_ids.chunks(1000) {
+                let some = Column::HostId.is_in(some.iter().copied());
+                found.extend(Entity::find().filter(some).order_by_asc(Column::Id).all(&database).await?);
+            }
+            Ok(found)
+        })
+        .await
+}
+
+/// The channel with this row number.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(id).one(&database).await?) }).await
+}
+
+/// The channels with these NanoMDM names, in no particular order.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_by_external_ids(reader: &Reader, ids: Vec<String>) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut found = Vec::with_capacity(ids.len());
+            for some in ids.chunks(1000) {
+                found.extend(Entity::find().filter(Column::ExternalId.is_in(some)).all(&database).await?);
+            }
+            Ok(found)
+        })
+        .await
+}
+
+/// Begins a new generation: commands of the old one end, user channels fall silent, the presented certificate becomes
+/// the only one. Returns the new row.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the certificate is bound elsewhere; otherwise see [`StoreError`].
+pub async fn authenticate(writer: &Writer, message: Authenticated) -> Result<Model, StoreError> {
+    writer.run(message, |transaction, message| Box::pin(authenticate_in(transaction, message))).await
+}
+
+async fn authenticate_in(transaction: &DatabaseTransaction, message: Authenticated) -> Result<Model, StoreError> {
+    let known = Entity::find().filter(Column::ExternalId.eq(message.external_id.as_str())).one(transaction).await?;
+    let enrollment_id = match &known {
+        Some(row) => row.id,
+        None => Entity::insert(new_row(&message)).exec(transaction).await?.last_insert_id,
+    };
+    let all = Entity::find().filter(Column::HostId.eq(message.host_id)).all(transaction).await?;
+    let channels: Vec<i64> = all.iter().map(|row| row.id).collect();
+    queue_entry::supersede(transaction, &channels, message.at).await?;
+    Entity::update_many()
+        .col_expr(Column::Enabled, false.into())
+        .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
+        .col_expr(Column::TokenUpdateTally, 0.into())
+        .filter(Column::Id.is_in(channels))
+        .exec(transaction)
+        .await?;
+    Entity::update_many()
+        .col_expr(Column::Topic, message.topic.clone().into())
+        .col_expr(Column::AuthenticatedAt, message.at.into())
+        .col_expr(Column::EndedAt, Expr::value(None::<i64>))
+        .col_expr(Column::PushToken, Expr::value(None::<Vec<u8>>))
+        .col_expr(Column::AwaitingConfiguration, false.into())
+        .filter(Column::Id.eq(enrollment_id))
+        .exec(transaction)
+        .await?;
+    identity::bind(transaction, &message.fingerprint, enrollment_id, message.at).await?;
+    host::describe(transaction, message.host_id, &message.description, message.at).await?;
+    read(transaction, enrollment_id).await
+}
+
+fn new_row(message: &Authenticated) -> ActiveModel {
+    ActiveModel {
+        id: ActiveValue::NotSet,
+        host_id: Set(message.host_id),
+        external_id: Set(message.external_id.clone()),
+        kind: Set(message.kind),
+        generation: Set(0),
+        enabled: Set(false),
+        token_update_tally: Set(0),
+        awaiting_configuration: Set(false),
+        authenticated_at: Set(Some(message.at)),
+        ..Default::default()
+    }
+}
+
+/// Takes in a push token; the first one of a generation makes the enrollment. A user channel that is new gets its row
+/// here. Returns the new row.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn token_update(writer: &Writer, message: TokenUpdated) -> Result<Model, StoreError> {
+    writer.run(message, |transaction, message| Box::pin(token_update_in(transaction, message))).await
+}
+
+async fn token_update_in(transaction: &DatabaseTransaction, message: TokenUpdated) -> Result<Model, StoreError> {
+    let known = Entity::find().filter(Column::ExternalId.eq(message.external_id.as_str())).one(transaction).await?;
+    let first = known.as_ref().is_none_or(|row| row.token_update_tally == 0 || !row.enabled);
+    let row = ActiveModel {
+        id: known.as_ref().map_or(ActiveValue::NotSet, |row| Set(row.id)),
+        host_id: Set(message.host_id),
+        external_id: Set(message.external_id.clone()),
+        kind: Set(message.kind),
+        generation: Set(known.as_ref().map_or(message.generation, |row| row.generation)),
+        enabled: Set(true),
+        topic: Set(Some(message.topic)),
+        push_token: Set(Some(message.push_token)),
+        push_magic: Set(Some(message.push_magic)),
+        token_updated_at: Set(Some(message.at)),
+        push_dead_at: Set(None),
+        token_update_tally: Set(known.as_ref().map_or(0, |row| row.token_update_tally).saturating_add(1)),
+        awaiting_configuration: Set(message.awaiting_configuration),
+        user_short_name: Set(message.user_short_name),
+        user_long_name: Set(message.user_long_name),
+        enrolled_at: if first { Set(Some(message.at)) } else { ActiveValue::NotSet },
+        ended_at: Set(None),
+        ..Default::default()
+    };
+    let id = match known {
+        Some(known) => {
+            Entity::update_many().set(row).filter(Column::Id.eq(known.id)).exec(transaction).await?;
+            known.id
+        }
+        None => Entity::insert(row).exec(transaction).await?.last_insert_id,
+    };
+    let model = read(transaction, id).await?;
+    if let Some(value) = message.unlock_token {
+        let kind = enrollment_secret::UNLOCK_TOKEN;
+        let (generation, created_at) = (model.generation, message.at);
+        let secret = NewSecret { enrollment_id: id, kind, generation, value, created_at };
+        enrollment_secret::insert(transaction, secret).await?;
+    }
+    if let Some(status) = message.mdm_status {
+        host::set_mdm_status(transaction, message.host_id, status, message.at).await?;
+    }
+    Ok(model)
+}
+
+/// Ends channels: nothing more is sent to them, and what was pending is superseded. `off` turns the host's management
+/// off as well.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn check_out(
+    writer: &Writer,
+    host_id: i64,
+    enrollments: Vec<i64>,
+    off: bool,
+    at: i64,
+) -> Result<(), StoreError> {
+    let input = (host_id, enrollments, off, at);
+    writer
+        .run(input, |transaction, (host_id, enrollments, off, at)| {
+            Box::pin(async move {
+                queue_entry::supersede(transaction, &enrollments, at).await?;
+                Entity::update_many()
+                    .col_expr(Column::Enabled, false.into())
+                    .col_expr(Column::EndedAt, at.into())
+                    .filter(Column::Id.is_in(enrollments))
+                    .exec(transaction)
+                    .await?;
+                if off {
+                    host::set_mdm_status(transaction, host_id, host::OFF, at).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Records that APNs calls the token dead, unless a newer token came meanwhile.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn mark_push_dead(writer: &Writer, enrollment_id: i64, since: i64) -> Result<bool, StoreError> {
+    writer
+        .run((enrollment_id, since), |transaction, (enrollment_id, since)| {
+            Box::pin(async move {
+                let done = Entity::update_many()
+                    .col_expr(Column::PushDeadAt, since.into())
+                    .filter(Column::Id.eq(enrollment_id))
+                    .filter(Column::TokenUpdatedAt.lt(since))
+                    .exec(transaction)
+                    .await?;
+                Ok(done.rows_affected == 1)
+            })
+        })
+        .await
+}
+
+async fn read(transaction: &DatabaseTransaction, id: i64) -> Result<Model, StoreError> {
+    let row = Entity::find_by_id(id).one(transaction).await?;
+    row.ok_or_else(|| StoreError::Conflict(format!("enrollment {id} is gone")))
+}

@@ -1,0 +1,109 @@
+//! Table `enrollment_secret`: what devices entrust to us. No list query joins it, and older values stay: losing an
+//! unlock or bootstrap token cannot be made good.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue, ActiveValue::Set, DatabaseTransaction, QueryOrder};
+
+use crate::{Reader, StoreError, Writer};
+
+/// [`Model::kind`]: the token that clears a passcode.
+pub const UNLOCK_TOKEN: i16 = 0;
+/// [`Model::kind`]: the token that lets a Mac grant secure tokens. An empty value means that the device took it back.
+pub const BOOTSTRAP_TOKEN: i16 = 1;
+
+/// A row of `enrollment_secret`.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "enrollment_secret")]
+pub struct Model {
+    /// Row number; the newest of a kind counts.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// Whose it is.
+    pub enrollment_id: i64,
+    /// [`UNLOCK_TOKEN`] or [`BOOTSTRAP_TOKEN`].
+    pub kind: i16,
+    /// The generation that entrusted it.
+    pub generation: i32,
+    /// The secret.
+    pub value: Vec<u8>,
+    /// When it came.
+    pub created_at: i64,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "enrollment_secret {} of enrollment {}", self.id, self.enrollment_id)
+    }
+}
+
+/// A secret on its way into the table.
+#[derive(Clone)]
+pub struct NewSecret {
+    /// See [`Model::enrollment_id`].
+    pub enrollment_id: i64,
+    /// See [`Model::kind`].
+    pub kind: i16,
+    /// See [`Model::generation`].
+    pub generation: i32,
+    /// See [`Model::value`].
+    pub value: Vec<u8>,
+    /// See [`Model::created_at`].
+    pub created_at: i64,
+}
+
+/// The newest secret of a kind that this generation entrusted to us; a withdrawn one counts as none.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn newest(
+    reader: &Reader,
+    enrollment_id: i64,
+    kind: i16,
+    generation: i32,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let row = of(enrollment_id, kind).filter(Column::Generation.eq(generation)).one(&database).await?;
+            Ok(row.map(|row| row.value).filter(|value| !value.is_empty()))
+        })
+        .await
+}
+
+/// Keeps a secret beside the older ones.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn keep(writer: &Writer, secret: NewSecret) -> Result<(), StoreError> {
+    writer.run(secret, |transaction, secret| Box::pin(insert(transaction, secret))).await
+}
+
+/// Keeps a secret, unless the newest one is the same.
+pub(crate) async fn insert(transaction: &DatabaseTransaction, secret: NewSecret) -> Result<(), StoreError> {
+    let newest = of(secret.enrollment_id, secret.kind).one(transaction).await?;
+    if newest.is_some_and(|newest| newest.value == secret.value && newest.generation == secret.generation) {
+        return Ok(());
+    }
+    let row = ActiveModel {
+        id: ActiveValue::NotSet,
+        enrollment_id: Set(secret.enrollment_id),
+        kind: Set(secret.kind),
+        generation: Set(secret.generation),
+        value: Set(secret.value),
+        created_at: Set(secret.created_at),
+    };
+    Entity::insert(row).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+fn of(enrollment_id: i64, kind: i16) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::EnrollmentId.eq(enrollment_id))
+        .filter(Column::Kind.eq(kind))
+        .order_by_desc(Column::Id)
+}

@@ -1,0 +1,392 @@
+//! Table `host`: every device that anyone told us of, once. The source of truth; enrollments point to it.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{ExprTrait, NullOrdering, Query, Value};
+use sea_orm::{ActiveValue, ActiveValue::Set, Condition, DatabaseTransaction, Order, QueryOrder, QuerySelect};
+
+use crate::turn::{given, in_sizes, values};
+use crate::{Reader, StoreError, Writer, enrollment};
+
+/// [`Model::mdm_status`]: known, never managed.
+pub const OFF: i16 = 0;
+/// [`Model::mdm_status`]: enrolled by a person who opened a profile.
+pub const ON_MANUAL: i16 = 1;
+
+/// A row of `host`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "host")]
+pub struct Model {
+    /// Row number.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// Hardware UUID (Apple's UDID), or the enrollment id of a device that hides it; unique.
+    pub uuid: Option<String>,
+    /// Serial number; unique. Placeholders count as none.
+    pub serial: Option<String>,
+    /// `darwin`, `ios`, `ipados`, `tvos`, `watchos`, `visionos`, `windows`, or empty while unknown.
+    pub platform: String,
+    /// For example `MacBookPro16,1`.
+    pub hardware_model: String,
+    /// The name its owner gave it.
+    pub computer_name: String,
+    /// For example `15.1`.
+    pub os_version: String,
+    /// For example `24B83`.
+    pub build_version: String,
+    /// [`OFF`] or [`ON_MANUAL`].
+    pub mdm_status: i16,
+    /// The team it belongs to.
+    pub team_id: Option<i64>,
+    /// When its actor must be woken at the latest, if anything is due. Never later than what is really due.
+    pub wake_at: Option<i64>,
+    /// When we first heard of it.
+    pub created_at: i64,
+    /// When this row last changed, other than by being seen.
+    pub updated_at: i64,
+    /// When it last spoke to us; written with some delay.
+    pub last_seen_at: Option<i64>,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// What a device says about itself when it enrolls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// See [`Model::uuid`].
+    pub uuid: String,
+    /// See [`Model::serial`]; already `None` for placeholders.
+    pub serial: Option<String>,
+    /// See [`Model::platform`].
+    pub platform: String,
+    /// See [`Model::hardware_model`].
+    pub hardware_model: String,
+    /// See [`Model::computer_name`].
+    pub computer_name: String,
+    /// See [`Model::os_version`].
+    pub os_version: String,
+    /// See [`Model::build_version`].
+    pub build_version: String,
+}
+
+/// Which hosts a list shows, and in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Part of the name, the serial number or the UUID; empty for all.
+    pub text: String,
+    /// The column to sort by.
+    pub order: OrderKey,
+    /// Whether the largest comes first.
+    pub descending: bool,
+    /// Rows to skip.
+    pub offset: u64,
+    /// Rows to return at most.
+    pub limit: u64,
+}
+
+/// What a list of hosts may be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderKey {
+    /// Row number.
+    Id,
+    /// Computer name.
+    Name,
+    /// Serial number.
+    Serial,
+    /// When it last spoke to us.
+    LastSeen,
+}
+
+/// What a host's actor tells without waiting: when it spoke, and when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The host.
+    pub host_id: i64,
+    /// When it last spoke, if it did.
+    pub seen_at: Option<i64>,
+    /// When it is due now, if that changed.
+    pub wake_at: Option<Option<i64>>,
+}
+
+/// The host with this row number.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(id).one(&database).await?) }).await
+}
+
+/// The host that a UUID, a serial number or a computer name means; an exact UUID counts before a serial number.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_identifier(reader: &Reader, identifier: String) -> Result<Option<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            for column in [Column::Uuid, Column::Serial, Column::ComputerName] {
+                let found = Entity::find().filter(column.eq(identifier.as_str())).order_by_asc(Column::Id);
+                if let Some(row) = found.one(&database).await? {
+                    return Ok(Some(row));
+                }
+            }
+            Ok(None)
+        })
+        .await
+}
+
+/// The hosts with these UUIDs, in no particular order.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_by_uuids(reader: &Reader, uuids: Vec<String>) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut found = Vec::with_capacity(uuids.len());
+            for some in uuids.chunks(1000) {
+                found.extend(Entity::find().filter(Column::Uuid.is_in(some)).all(&database).await?);
+            }
+            Ok(found)
+        })
+        .await
+}
+
+/// A page of hosts.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list(reader: &Reader, search: Search) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let key = match search.order {
+                OrderKey::Id => Column::Id,
+                OrderKey::Name => Column::ComputerName,
+                OrderKey::Serial => Column::Serial,
+                OrderKey::LastSeen => Column::LastSeenAt,
+            };
+            let order = if search.descending { Order::Desc } else { Order::Asc };
+            let rows = Entity::find()
+                .filter(matching(&search.text))
+                .order_by_with_nulls(key, order.clone(), NullOrdering::Last)
+                .order_by(Column::Id, order)
+                .offset(search.offset)
+                .limit(search.limit);
+            Ok(rows.all(&database).await?)
+        })
+        .await
+}
+
+/// How many hosts a search finds.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count(reader: &Reader, text: String) -> Result<u64, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find().filter(matching(&text)).count(&database).await?) }).await
+}
+
+fn matching(text: &str) -> Condition {
+    if text.is_empty() {
+        return Condition::all();
+    }
+    Condition::any()
+        .add(Column::ComputerName.contains(text))
+        .add(Column::Serial.contains(text))
+        .add(Column::Uuid.contains(text))
+}
+
+/// Hosts whose time has come, the longest due first, after the given place in that order.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_due(reader: &Reader, now: i64, after: (i64, i64), limit: u64) -> Result<Vec<(i64, i64)>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let later = Condition::any()
+                .add(Column::WakeAt.gt(after.0))
+                .add(Condition::all().add(Column::WakeAt.eq(after.0)).add(Column::Id.gt(after.1)));
+            let due = Entity::find()
+                .select_only()
+                .columns([Column::WakeAt, Column::Id])
+                .filter(Column::WakeAt.is_not_null())
+                .filter(Column::WakeAt.lte(now))
+                .filter(later)
+                .order_by_asc(Column::WakeAt)
+                .order_by_asc(Column::Id)
+                .limit(limit);
+            Ok(due.into_tuple::<(i64, i64)>().all(&database).await?)
+        })
+        .await
+}
+
+/// Makes sure that there is exactly one row for a device that says it is this one, and returns it. An enrollment that
+/// is known leads to its host; else the serial number decides, else the UUID.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn admit(
+    writer: &Writer,
+    description: Description,
+    external_id: String,
+    now: i64,
+) -> Result<i64, StoreError> {
+    let input = (description, external_id, now);
+    writer
+        .run(input, |transaction, (description, external_id, now)| {
+            Box::pin(async move { admit_in(transaction, &description, &external_id, now).await })
+        })
+        .await
+}
+
+async fn admit_in(
+    transaction: &DatabaseTransaction,
+    description: &Description,
+    external_id: &str,
+    now: i64,
+) -> Result<i64, StoreError> {
+    let enrolled = enrollment::Entity::find().filter(enrollment::Column::ExternalId.eq(external_id));
+    if let Some(known) = enrolled.one(transaction).await? {
+        return Ok(known.host_id);
+    }
+    if let Some(serial) = &description.serial
+        && let Some(row) = Entity::find().filter(Column::Serial.eq(serial.as_str())).one(transaction).await?
+    {
+        return Ok(row.id);
+    }
+    let same_uuid = Entity::find().filter(Column::Uuid.eq(description.uuid.as_str()));
+    if let Some(row) = same_uuid.one(transaction).await? {
+        return Ok(row.id);
+    }
+    let row = ActiveModel {
+        id: ActiveValue::NotSet,
+        uuid: Set(Some(description.uuid.clone())),
+        serial: Set(description.serial.clone()),
+        platform: Set(description.platform.clone()),
+        hardware_model: Set(description.hardware_model.clone()),
+        computer_name: Set(description.computer_name.clone()),
+        os_version: Set(description.os_version.clone()),
+        build_version: Set(description.build_version.clone()),
+        mdm_status: Set(OFF),
+        team_id: Set(None),
+        wake_at: Set(None),
+        created_at: Set(now),
+        updated_at: Set(now),
+        last_seen_at: Set(None),
+    };
+    Ok(Entity::insert(row).exec(transaction).await?.last_insert_id)
+}
+
+/// Writes what a device said about itself. A serial number or UUID that another host holds is left to that host.
+pub(crate) async fn describe(
+    transaction: &DatabaseTransaction,
+    host_id: i64,
+    description: &Description,
+    now: i64,
+) -> Result<(), StoreError> {
+    let others = |column: Column, value: &str| {
+        Entity::find().filter(column.eq(value)).filter(Column::Id.ne(host_id)).count(transaction)
+    };
+    let mut row = ActiveModel { id: Set(host_id), updated_at: Set(now), ..Default::default() };
+    row.platform = Set(description.platform.clone());
+    row.hardware_model = Set(description.hardware_model.clone());
+    row.computer_name = Set(description.computer_name.clone());
+    row.os_version = Set(description.os_version.clone());
+    row.build_version = Set(description.build_version.clone());
+    if others(Column::Uuid, &description.uuid).await? == 0 {
+        row.uuid = Set(Some(description.uuid.clone()));
+    }
+    if let Some(serial) = &description.serial
+        && others(Column::Serial, serial).await? == 0
+    {
+        row.serial = Set(Some(serial.clone()));
+    }
+    Entity::update_many().set(row).filter(Column::Id.eq(host_id)).exec(transaction).await?;
+    Ok(())
+}
+
+/// Sets the status of a host's management.
+pub(crate) async fn set_mdm_status(
+    transaction: &DatabaseTransaction,
+    host_id: i64,
+    status: i16,
+    now: i64,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .col_expr(Column::MdmStatus, status.into())
+        .col_expr(Column::UpdatedAt, now.into())
+        .filter(Column::Id.eq(host_id))
+        .filter(Column::MdmStatus.ne(status))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Makes sure that hosts are woken by a moment at the latest.
+pub(crate) async fn wake_by(transaction: &DatabaseTransaction, rows: &[(i64, i64)]) -> Result<(), StoreError> {
+    let new = rows.iter().map(|(host_id, wake_at)| -> Vec<Value> { vec![(*host_id).into(), (*wake_at).into()] });
+    let wake_at = (Entity, Column::WakeAt);
+    let later = Expr::col(wake_at).is_null().or(Expr::col(wake_at).gt(given("column2")));
+    let update = Query::update()
+        .table(Entity)
+        .value(Column::WakeAt, given("column2"))
+        .from(values(new))
+        .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
+        .and_where(later)
+        .to_owned();
+    transaction.execute(&update).await?;
+    Ok(())
+}
+
+/// As [`wake_by`], for many hosts, some of them named more than once.
+pub(crate) async fn wake_all_by(
+    transaction: &DatabaseTransaction,
+    mut rows: Vec<(i64, i64)>,
+) -> Result<(), StoreError> {
+    rows.sort_unstable();
+    rows.dedup_by_key(|row| row.0);
+    for some in in_sizes(&rows) {
+        wake_by(transaction, some).await?;
+    }
+    Ok(())
+}
+
+/// Writes what many hosts told in passing, in few statements.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn note(writer: &Writer, notes: Vec<Note>) -> Result<(), StoreError> {
+    writer.run(notes, |transaction, notes| Box::pin(async move { note_in(transaction, &notes).await })).await
+}
+
+async fn note_in(transaction: &DatabaseTransaction, notes: &[Note]) -> Result<(), StoreError> {
+    let mut seen: Vec<(i64, i64)> = notes.iter().filter_map(|note| Some((note.host_id, note.seen_at?))).collect();
+    let mut wakes: Vec<(i64, Option<i64>)> =
+        notes.iter().filter_map(|note| Some((note.host_id, note.wake_at?))).collect();
+    seen.sort_unstable();
+    wakes.sort_unstable();
+    for rows in in_sizes(&seen) {
+        let new = rows.iter().map(|(id, at)| -> Vec<Value> { vec![(*id).into(), (*at).into()] });
+        write(transaction, Column::LastSeenAt, new).await?;
+    }
+    for rows in in_sizes(&wakes) {
+        let new = rows.iter().map(|(id, at)| -> Vec<Value> { vec![(*id).into(), (*at).into()] });
+        write(transaction, Column::WakeAt, new).await?;
+    }
+    Ok(())
+}
+
+async fn write(
+    transaction: &DatabaseTransaction,
+    column: Column,
+    rows: impl Iterator<Item = Vec<Value>>,
+) -> Result<(), StoreError> {
+    let update = Query::update()
+        .table(Entity)
+        .value(column, given("column2"))
+        .from(values(rows))
+        .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
+        .to_owned();
+    transaction.execute(&update).await?;
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Table `identity`: every certificate we issued to a device, found by its hash and bound to one enrollment.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, DatabaseTransaction, QueryOrder};
+
+use crate::{Reader, StoreError, Writer};
+
+/// [`Model::state`]: issued, and not yet used by a device.
+pub const ISSUED: i16 = 0;
+/// [`Model::state`]: the device's own.
+pub const BOUND: i16 = 1;
+/// [`Model::state`]: a newer certificate of the same device has been seen, or the device enrolled again.
+pub const REPLACED: i16 = 2;
+
+/// A row of `identity`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "identity")]
+pub struct Model {
+    /// SHA-256 of the certificate.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub fingerprint: Vec<u8>,
+    /// The certificate's serial number in lower hex; unique.
+    pub serial: String,
+    /// The certificate (DER).
+    pub certificate: Vec<u8>,
+    /// When it begins to be valid.
+    pub not_before: i64,
+    /// When it ends to be valid.
+    pub not_after: i64,
+    /// [`ISSUED`], [`BOUND`] or [`REPLACED`].
+    pub state: i16,
+    /// Whose it is; for a renewal already before its first use.
+    pub enrollment_id: Option<i64>,
+    /// Whether it was issued to take the place of a live one.
+    pub renewal: bool,
+    /// The serial number of the device that it was promised to.
+    pub promised_serial: Option<String>,
+    /// The UUID of the device that it was promised to.
+    pub promised_uuid: Option<String>,
+    /// When it was issued.
+    pub issued_at: i64,
+    /// When a device first used it.
+    pub bound_at: Option<i64>,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The identity with this certificate hash.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
+}
+
+/// The certificates of an enrollment that may speak for it, newest first: the bound one and issued renewals.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_live(reader: &Reader, enrollment_id: i64) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let live = Entity::find()
+                .filter(Column::EnrollmentId.eq(enrollment_id))
+                .filter(Column::State.ne(REPLACED))
+                .order_by_desc(Column::IssuedAt);
+            Ok(live.all(&database).await?)
+        })
+        .await
+}
+
+/// Makes a renewed certificate the only one of its enrollment: the device has used it.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it is not a live certificate of this enrollment.
+pub async fn adopt(writer: &Writer, fingerprint: Vec<u8>, enrollment_id: i64, at: i64) -> Result<(), StoreError> {
+    writer
+        .run((fingerprint, enrollment_id, at), |transaction, (fingerprint, enrollment_id, at)| {
+            Box::pin(async move { bind(transaction, &fingerprint, enrollment_id, at).await })
+        })
+        .await
+}
+
+/// Binds a certificate to an enrollment, and takes that right from the enrollment's other certificates.
+pub(crate) async fn bind(
+    transaction: &DatabaseTransaction,
+    fingerprint: &[u8],
+    enrollment_id: i64,
+    at: i64,
+) -> Result<(), StoreError> {
+    let free_or_own = Condition::any().add(Column::EnrollmentId.is_null()).add(Column::EnrollmentId.eq(enrollment_id));
+    let done = Entity::update_many()
+        .col_expr(Column::State, BOUND.into())
+        .col_expr(Column::EnrollmentId, enrollment_id.into())
+        .col_expr(Column::BoundAt, at.into())
+        .filter(Column::Fingerprint.eq(fingerprint))
+        .filter(Column::State.ne(REPLACED))
+        .filter(free_or_own)
+        .exec(transaction)
+        .await?;
+    if done.rows_affected != 1 {
+        return Err(StoreError::Conflict("the certificate belongs to another enrollment".into()));
+    }
+    Entity::update_many()
+        .col_expr(Column::State, REPLACED.into())
+        .filter(Column::EnrollmentId.eq(enrollment_id))
+        .filter(Column::Fingerprint.ne(fingerprint))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Table `ownership`: who may write. The one row holds an epoch that each start raises; a transaction that finds another epoch than its
+//! own writes nothing, so a server that was paused and replaced cannot harm its successor's hosts.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{ExprTrait, LockType, OnConflict, Query};
+use sea_orm::{ActiveValue::Set, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+
+use crate::StoreError;
+
+/// The one row of `ownership`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "ownership")]
+pub struct Model {
+    /// Always 1.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    /// How often a server took the database over.
+    pub epoch: i64,
+    /// When the present owner did.
+    pub since: i64,
+}
+
+/// It stands alone.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+const ONLY: i64 = 1;
+
+/// Makes the caller the owner and returns its epoch.
+pub(crate) async fn claim(database: &DatabaseConnection, now: i64) -> Result<i64, StoreError> {
+    let claiming = database.begin().await?;
+    let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now) };
+    let unless_there = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert(first).on_conflict(unless_there).exec_without_returning(&claiming).await?;
+    Entity::update_many()
+        .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
+        .col_expr(Column::Since, Expr::value(now))
+        .filter(Column::Id.eq(ONLY))
+        .exec(&claiming)
+        .await?;
+    let epoch = current(&claiming).await?;
+    claiming.commit().await?;
+    Ok(epoch)
+}
+
+/// Refuses to go on when somebody else owns the database. The shared lock keeps it so until the end of the transaction.
+pub(crate) async fn check(transaction: &DatabaseTransaction, epoch: i64) -> Result<(), StoreError> {
+    if current(transaction).await? == epoch { Ok(()) } else { Err(StoreError::Fenced) }
+}
+
+async fn current(transaction: &DatabaseTransaction) -> Result<i64, StoreError> {
+    let query = Query::select()
+        .column(Column::Epoch)
+        .from(Entity)
+        .and_where(Column::Id.eq(ONLY))
+        .lock(LockType::Share)
+        .to_owned();
+    let row = transaction.query_one(&query).await?.ok_or(StoreError::Fenced)?;
+    Ok(row.try_get_by_index(0)?)
+}

@@ -1,0 +1,204 @@
+//! Table `queue_entry`: one command for one channel of one host, from queued to its end.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{ExprTrait, Query, Value};
+use sea_orm::{DatabaseTransaction, FromQueryResult, QueryOrder, QuerySelect};
+
+use crate::turn::{EntryChange, given, values};
+use crate::{Reader, StoreError, Writer, command};
+
+/// States from here on are final: nothing leaves them.
+pub const TERMINAL: i16 = 10;
+/// The final state of commands whose enrollment ended.
+pub const SUPERSEDED: i16 = 15;
+/// The final state of commands that were taken out of the way.
+pub const PARKED: i16 = 16;
+
+/// A row of `queue_entry`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "queue_entry")]
+pub struct Model {
+    /// Row number, and the order in which commands were queued.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// The host, for loading all its channels at once.
+    pub host_id: i64,
+    /// The channel.
+    pub enrollment_id: i64,
+    /// The command.
+    pub command_id: i64,
+    /// The generation of the enrollment that it was meant for.
+    pub generation: i32,
+    /// Higher goes first.
+    pub priority: i16,
+    /// Where it stands: `protocol::queue::State::code`.
+    pub state: i16,
+    /// Hand-outs since the last answer.
+    pub attempts: i16,
+    /// How often the device answered `NotNow`.
+    pub not_now_tally: i32,
+    /// Whether doing it twice is dangerous.
+    pub no_blind_resend: bool,
+    /// The entry that must have ended before.
+    pub after_id: Option<i64>,
+    /// When it was queued.
+    pub created_at: i64,
+    /// When it stops being worth doing.
+    pub expires_at: i64,
+    /// When it was last handed out.
+    pub sent_at: Option<i64>,
+    /// When its state last changed.
+    pub changed_at: i64,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// A pending entry with the facts of its command that the queue needs.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Pending {
+    /// See [`Model::id`].
+    pub id: i64,
+    /// See [`Model::enrollment_id`].
+    pub enrollment_id: i64,
+    /// See [`Model::generation`].
+    pub generation: i32,
+    /// What the device calls the command.
+    pub uuid: String,
+    /// See [`Model::priority`].
+    pub priority: i16,
+    /// See [`Model::state`].
+    pub state: i16,
+    /// See [`Model::attempts`].
+    pub attempts: i16,
+    /// See [`Model::not_now_tally`].
+    pub not_now_tally: i32,
+    /// See [`Model::no_blind_resend`].
+    pub no_blind_resend: bool,
+    /// See [`Model::after_id`].
+    pub after_id: Option<i64>,
+    /// See [`Model::expires_at`].
+    pub expires_at: i64,
+    /// See [`Model::sent_at`].
+    pub sent_at: Option<i64>,
+}
+
+/// All pending entries of a host, over all its channels, in queue order.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_pending(reader: &Reader, host_id: i64) -> Result<Vec<Pending>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let query = Entity::find()
+                .select_only()
+                .columns([Column::Id, Column::EnrollmentId, Column::Generation, Column::Priority, Column::State])
+                .columns([Column::Attempts, Column::NotNowTally, Column::NoBlindResend, Column::AfterId])
+                .columns([Column::ExpiresAt, Column::SentAt])
+                .column(command::Column::Uuid)
+                .join(
+                    sea_orm::JoinType::InnerJoin,
+                    Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into(),
+                )
+                .filter(Column::HostId.eq(host_id))
+                .filter(Column::State.lt(TERMINAL))
+                .order_by_asc(Column::Id);
+            Ok(query.into_model::<Pending>().all(&database).await?)
+        })
+        .await
+}
+
+/// How a command of this channel ended; `None` when the channel never had it or it is still pending.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn ended_state(reader: &Reader, enrollment_id: i64, uuid: String) -> Result<Option<i16>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let row = Entity::find()
+                .select_only()
+                .column(Column::State)
+                .join(
+                    sea_orm::JoinType::InnerJoin,
+                    Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into(),
+                )
+                .filter(command::Column::Uuid.eq(uuid))
+                .filter(Column::EnrollmentId.eq(enrollment_id))
+                .filter(Column::State.gte(TERMINAL))
+                .into_tuple::<i16>()
+                .one(&database)
+                .await?;
+            Ok(row)
+        })
+        .await
+}
+
+/// Takes a command out of a host's way after it broke the actor that handled it. `false`: it had ended already.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn park(writer: &Writer, entry_id: i64, now: i64) -> Result<bool, StoreError> {
+    writer
+        .run((entry_id, now), |transaction, (entry_id, now)| {
+            Box::pin(async move {
+                let done = Entity::update_many()
+                    .col_expr(Column::State, PARKED.into())
+                    .col_expr(Column::ChangedAt, now.into())
+                    .filter(Column::Id.eq(entry_id))
+                    .filter(Column::State.lt(TERMINAL))
+                    .exec(transaction)
+                    .await?;
+                Ok(done.rows_affected == 1)
+            })
+        })
+        .await
+}
+
+/// Ends everything that is pending for these channels, because their enrollment ended.
+pub(crate) async fn supersede(
+    transaction: &DatabaseTransaction,
+    enrollments: &[i64],
+    now: i64,
+) -> Result<u64, StoreError> {
+    let done = Entity::update_many()
+        .col_expr(Column::State, SUPERSEDED.into())
+        .col_expr(Column::ChangedAt, now.into())
+        .filter(Column::EnrollmentId.is_in(enrollments.iter().copied()))
+        .filter(Column::State.lt(TERMINAL))
+        .exec(transaction)
+        .await?;
+    Ok(done.rows_affected)
+}
+
+/// Moves entries on. A row that is gone or has ended makes the whole statement fail, so nothing ends twice.
+pub(crate) async fn change(transaction: &DatabaseTransaction, rows: &[&EntryChange]) -> Result<(), StoreError> {
+    let new = rows.iter().map(|row| -> Vec<Value> {
+        vec![
+            row.id.into(),
+            row.state.into(),
+            row.attempts.into(),
+            row.not_now_tally.into(),
+            row.sent_at.into(),
+            row.changed_at.into(),
+        ]
+    });
+    let update = Query::update()
+        .table(Entity)
+        .value(Column::State, given("column2"))
+        .value(Column::Attempts, given("column3"))
+        .value(Column::NotNowTally, given("column4"))
+        .value(Column::SentAt, given("column5"))
+        .value(Column::ChangedAt, given("column6"))
+        .from(values(new))
+        .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
+        .and_where(Expr::col((Entity, Column::State)).lt(TERMINAL))
+        .to_owned();
+    let done = transaction.execute(&update).await?.rows_affected();
+    if done == rows.len() as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("{} of {} commands had ended already", rows.len() as u64 - done, rows.len())))
+}

@@ -1,0 +1,133 @@
+//! Opening a database, asking it, and what can go wrong.
+//!
+//! SQLite keeps everything in one file: write-ahead log, `synchronous=FULL`, one connection that writes and a few that
+//! only read. PostgreSQL is one pool. Connections live on the I/O runtime alone: a pooled connection belongs to the
+//! runtime that opened it, and a busy actor thread would stall whoever shares it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlErr};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::writer::Writer;
+use crate::{ownership, writer};
+
+/// Longest time a read may take before its caller is told to try again.
+const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// How long SQLite waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for a free connection of a pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What went wrong, by what the caller can do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another row stands in the way, or the row to change is no longer as expected. Nothing was changed.
+    #[error("conflicts with what is stored: {0}")]
+    Conflict(String),
+    /// The change was certainly not made; it may be tried again.
+    #[error("not stored: {0}")]
+    NotApplied(String),
+    /// Nobody knows whether the change was made: read the rows before going on.
+    #[error("it is unknown whether it was stored: {0}")]
+    Unknown(String),
+    /// Another server took over this database; this one must stop.
+    #[error("another server owns this database now")]
+    Fenced,
+}
+
+/// The right to ask.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    database: DatabaseConnection,
+    io: Handle,
+}
+
+/// Opens the database behind `url` (`sqlite:<path>` or `postgres://…`), takes ownership of it, and starts the task
+/// that writes. Must run on the I/O runtime; migrations must have been applied.
+///
+/// # Errors
+/// The database cannot be reached, or its schema is not there.
+pub async fn open(url: &str, now: i64) -> Result<(Reader, Writer), StoreError> {
+    let io = Handle::current();
+    let (reading, writing) = if url.starts_with("sqlite:") {
+        let writing = Database::connect(sqlite(url, false)).await?;
+        (Database::connect(sqlite(url, true)).await?, writing)
+    } else {
+        let pool = Database::connect(postgres(url)).await?;
+        (pool.clone(), pool)
+    };
+    let epoch = ownership::claim(&writing, now).await?;
+    Ok((Reader { database: reading, io: io.clone() }, writer::start(writing, epoch, &io)))
+}
+
+fn sqlite(url: &str, read_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(if read_only { 4 } else { 1 }).min_connections(1);
+    options.acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false).test_before_acquire(false);
+    options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+    options.map_sqlx_sqlite_opts(move |sqlite| {
+        let sqlite = sqlite.busy_timeout(BUSY_TIMEOUT).foreign_keys(true).statement_cache_capacity(256);
+        if read_only {
+            sqlite.pragma("query_only", "ON")
+        } else {
+            sqlite.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+        }
+    });
+    options
+}
+
+fn postgres(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(8).min_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+    options.set_application_name("rookery").statement_timeout(READ_DEADLINE);
+    options
+}
+
+impl Reader {
+    /// Runs a query on the I/O runtime; the query's own future is dropped neither by its caller nor by a deadline.
+    pub(crate) async fn run<T, Q, F>(&self, query: Q) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Q: FnOnce(DatabaseConnection) -> F + Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let asked = self.io.spawn(query(self.database.clone()));
+        match timeout(READ_DEADLINE, asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(gone)) => Err(StoreError::NotApplied(format!("the query did not end: {gone}"))),
+            Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
+        }
+    }
+
+    /// Whether the database answers at all.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.run(|database| async move { Ok(database.ping().await?) }).await
+    }
+
+    /// The name of the database's kind, for people.
+    pub fn kind(&self) -> &'static str {
+        match self.database.get_database_backend() {
+            sea_orm::DbBackend::Sqlite => "SQLite",
+            _ => "PostgreSQL",
+        }
+    }
+}
+
+/// Before a commit was sent, every failure means that nothing was stored.
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(text) | SqlErr::ForeignKeyConstraintViolation(text)) => {
+                Self::Conflict(text)
+            }
+            _ => Self::NotApplied(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The rows of one host's turn, and how many turns are written together: one statement for each kind of change,
+//! in fixed sizes so that the database can keep its prepared statements.
+
+use sea_orm::DatabaseTransaction;
+use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
+
+use crate::{StoreError, command_result, host, orphan_result, queue_entry};
+
+/// Rows per statement, largest first.
+const SIZES: [usize; 4] = [64, 16, 4, 1];
+
+/// Everything that one turn of a host changes; stored as a whole or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Entries that move on, each at most once.
+    pub entries: Vec<EntryChange>,
+    /// Final results of entries.
+    pub results: Vec<NewResult>,
+    /// Reports that belong to no pending command.
+    pub orphans: Vec<NewOrphan>,
+    /// When the host must be woken, where that is earlier than what its row says: (host, time).
+    pub wake: Option<(i64, i64)>,
+}
+
+/// The new state of a queue entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryChange {
+    /// The row.
+    pub id: i64,
+    /// See [`queue_entry::Model::state`].
+    pub state: i16,
+    /// See [`queue_entry::Model::attempts`].
+    pub attempts: i16,
+    /// See [`queue_entry::Model::not_now_tally`].
+    pub not_now_tally: i32,
+    /// See [`queue_entry::Model::sent_at`].
+    pub sent_at: Option<i64>,
+    /// When it changed.
+    pub changed_at: i64,
+}
+
+/// A device's final word on a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewResult {
+    /// The entry that ended.
+    pub entry_id: i64,
+    /// The status in the device's words.
+    pub status: String,
+    /// The report as it came.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub received_at: i64,
+}
+
+/// A report that belongs to no pending command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOrphan {
+    /// Who reported.
+    pub enrollment_id: i64,
+    /// The command it names.
+    pub command_uuid: String,
+    /// The status in the device's words.
+    pub status: String,
+    /// See [`orphan_result::Model::reason`].
+    pub reason: i16,
+    /// The report as it came.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub received_at: i64,
+}
+
+impl Turn {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty() && self.wake.is_none()
+    }
+}
+
+/// Writes turns of different hosts. Fails as a whole when one entry is gone or had ended: the caller then tries singly.
+pub(crate) async fn apply(transaction: &DatabaseTransaction, turns: &[&Turn]) -> Result<(), StoreError> {
+    let mut entries: Vec<&EntryChange> = turns.iter().flat_map(|turn| &turn.entries).collect();
+    entries.sort_by_key(|entry| entry.id);
+    for rows in in_sizes(&entries) {
+        queue_entry::change(transaction, rows).await?;
+    }
+    let results: Vec<&NewResult> = turns.iter().flat_map(|turn| &turn.results).collect();
+    for rows in in_sizes(&results) {
+        command_result::insert(transaction, rows).await?;
+    }
+    let orphans: Vec<&NewOrphan> = turns.iter().flat_map(|turn| &turn.orphans).collect();
+    for rows in in_sizes(&orphans) {
+        orphan_result::insert(transaction, rows).await?;
+    }
+    let mut wakes: Vec<(i64, i64)> = turns.iter().filter_map(|turn| turn.wake).collect();
+    wakes.sort_unstable();
+    for rows in in_sizes(&wakes) {
+        host::wake_by(transaction, rows).await?;
+    }
+    Ok(())
+}
+
+/// Cuts rows into runs of fixed sizes.
+pub(crate) fn in_sizes<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut left = rows;
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= left.len())?;
+        let (run, rest) = left.split_at(size);
+        left = rest;
+        Some(run)
+    })
+}
+
+/// The table of values in `UPDATE … FROM (VALUES …)`.
+const GIVEN: &str = "given";
+
+/// `UPDATE … FROM (VALUES …)`; both databases call the columns of the values `column1`, `column2` …
+pub(crate) fn values(rows: impl IntoIterator<Item = Vec<Value>>) -> TableRef {
+    TableRef::ValuesList(rows.into_iter().map(ValueTuple::Many).collect(), GIVEN.into_iden())
+}
+
+/// A column of the values.
+pub(crate) fn given(column: &'static str) -> Expr {
+    Expr::col((GIVEN, column))
+}
