@@ -2,4 +2,5 @@
 
 pub mod ask;
 pub mod clock;
+pub mod hosts;
 pub mod supervisor;

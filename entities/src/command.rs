@@ -37,12 +37,10 @@ impl ActiveModelBehavior for ActiveModel {}
 pub async fn body_of_entry(reader: &Reader, entry_id: i64) -> Result<Vec<u8>, StoreError> {
     reader
         .run(move |database| async move {
-            let joined =
-                queue_entry::Entity::belongs_to(Entity).from(queue_entry::Column::CommandId).to(Column::Id).into();
             let row = queue_entry::Entity::find_by_id(entry_id)
                 .select_only()
                 .column(Column::Body)
-                .join(sea_orm::JoinType::InnerJoin, joined)
+                .join(sea_orm::JoinType::InnerJoin, queue_entry::to_command())
                 .into_tuple::<Vec<u8>>()
                 .one(&database)
                 .await?;

@@ -50,8 +50,6 @@ pub struct Model {
     pub enrolled_at: Option<i64>,
     /// When the device checked out.
     pub ended_at: Option<i64>,
-    /// When it last spoke to us; written with some delay.
-    pub last_seen_at: Option<i64>,
 }
 
 /// Related rows are read by their own queries.

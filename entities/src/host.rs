@@ -5,12 +5,14 @@ use sea_orm::sea_query::{ExprTrait, NullOrdering, Query, Value};
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition, DatabaseTransaction, Order, QueryOrder, QuerySelect};
 
 use crate::turn::{given, in_sizes, values};
-use crate::{Reader, StoreError, Writer, enrollment};
+use crate::{Reader, StoreError, Writer, enrollment, identity, queue_entry};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
 /// [`Model::mdm_status`]: enrolled by a person who opened a profile.
 pub const ON_MANUAL: i16 = 1;
+/// [`Model::mdm_status`]: a personal device, enrolled for one account.
+pub const ON_PERSONAL: i16 = 3;
 
 /// A row of `host`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -33,7 +35,7 @@ pub struct Model {
     pub os_version: String,
     /// For example `24B83`.
     pub build_version: String,
-    /// [`OFF`] or [`ON_MANUAL`].
+    /// [`OFF`], [`ON_MANUAL`] or [`ON_PERSONAL`].
     pub mdm_status: i16,
     /// The team it belongs to.
     pub team_id: Option<i64>,
@@ -109,6 +111,39 @@ pub struct Note {
     pub seen_at: Option<i64>,
     /// When it is due now, if that changed.
     pub wake_at: Option<Option<i64>>,
+}
+
+/// A host with everything its actor needs, as of one moment.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The host.
+    pub host: Model,
+    /// Its channels.
+    pub enrollments: Vec<enrollment::Model>,
+    /// The pending commands of all its channels, in queue order.
+    pub pending: Vec<queue_entry::Pending>,
+    /// The certificates that may speak for its device channels.
+    pub identities: Vec<identity::Model>,
+}
+
+/// A host with its channels, pending commands and certificates; `None` when there is no such host.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn load(reader: &Reader, id: i64) -> Result<Option<Loaded>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let Some(host) = Entity::find_by_id(id).one(&database).await? else { return Ok(None) };
+            let enrollments = enrollment::Entity::find()
+                .filter(enrollment::Column::HostId.eq(id))
+                .order_by_asc(enrollment::Column::Id)
+                .all(&database)
+                .await?;
+            let pending = queue_entry::list_pending(&database, id).await?;
+            let identities = identity::list_live(&database, enrollments.iter().map(|row| row.id)).await?;
+            Ok(Some(Loaded { host, enrollments, pending, identities }))
+        })
+        .await
 }
 
 /// The host with this row number.

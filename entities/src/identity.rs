@@ -1,7 +1,7 @@
 //! Table `identity`: every certificate we issued to a device, found by its hash and bound to one enrollment.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, DatabaseTransaction, QueryOrder};
+use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction};
 
 use crate::{Reader, StoreError, Writer};
 
@@ -57,20 +57,13 @@ pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Opt
     reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
 }
 
-/// The certificates of an enrollment that may speak for it, newest first: the bound one and issued renewals.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn list_live(reader: &Reader, enrollment_id: i64) -> Result<Vec<Model>, StoreError> {
-    reader
-        .run(move |database| async move {
-            let live = Entity::find()
-                .filter(Column::EnrollmentId.eq(enrollment_id))
-                .filter(Column::State.ne(REPLACED))
-                .order_by_desc(Column::IssuedAt);
-            Ok(live.all(&database).await?)
-        })
-        .await
+/// The certificates that may speak for these enrollments: the bound ones and issued renewals.
+pub(crate) async fn list_live(
+    database: &DatabaseConnection,
+    enrollments: impl Iterator<Item = i64>,
+) -> Result<Vec<Model>, StoreError> {
+    let live = Entity::find().filter(Column::EnrollmentId.is_in(enrollments)).filter(Column::State.ne(REPLACED));
+    Ok(live.all(database).await?)
 }
 
 /// Makes a renewed certificate the only one of its enrollment: the device has used it.

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
-use sea_orm::{DatabaseTransaction, FromQueryResult, QueryOrder, QuerySelect};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, FromQueryResult, JoinType, QueryOrder, QuerySelect};
 
 use crate::turn::{EntryChange, given, values};
 use crate::{Reader, StoreError, Writer, command};
@@ -87,28 +87,23 @@ pub struct Pending {
 }
 
 /// All pending entries of a host, over all its channels, in queue order.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn list_pending(reader: &Reader, host_id: i64) -> Result<Vec<Pending>, StoreError> {
-    reader
-        .run(move |database| async move {
-            let query = Entity::find()
-                .select_only()
-                .columns([Column::Id, Column::EnrollmentId, Column::Generation, Column::Priority, Column::State])
-                .columns([Column::Attempts, Column::NotNowTally, Column::NoBlindResend, Column::AfterId])
-                .columns([Column::ExpiresAt, Column::SentAt])
-                .column(command::Column::Uuid)
-                .join(
-                    sea_orm::JoinType::InnerJoin,
-                    Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into(),
-                )
-                .filter(Column::HostId.eq(host_id))
-                .filter(Column::State.lt(TERMINAL))
-                .order_by_asc(Column::Id);
-            Ok(query.into_model::<Pending>().all(&database).await?)
-        })
-        .await
+pub(crate) async fn list_pending(database: &DatabaseConnection, host_id: i64) -> Result<Vec<Pending>, StoreError> {
+    let query = Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::EnrollmentId, Column::Generation, Column::Priority, Column::State])
+        .columns([Column::Attempts, Column::NotNowTally, Column::NoBlindResend, Column::AfterId])
+        .columns([Column::ExpiresAt, Column::SentAt])
+        .column(command::Column::Uuid)
+        .join(JoinType::InnerJoin, to_command())
+        .filter(Column::HostId.eq(host_id))
+        .filter(Column::State.lt(TERMINAL))
+        .order_by_asc(Column::Id);
+    Ok(query.into_model::<Pending>().all(database).await?)
+}
+
+/// The way from an entry to its command.
+pub(crate) fn to_command() -> RelationDef {
+    Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into()
 }
 
 /// How a command of this channel ended; `None` when the channel never had it or it is still pending.
@@ -121,10 +116,7 @@ pub async fn ended_state(reader: &Reader, enrollment_id: i64, uuid: String) -> R
             let row = Entity::find()
                 .select_only()
                 .column(Column::State)
-                .join(
-                    sea_orm::JoinType::InnerJoin,
-                    Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into(),
-                )
+                .join(JoinType::InnerJoin, to_command())
                 .filter(command::Column::Uuid.eq(uuid))
                 .filter(Column::EnrollmentId.eq(enrollment_id))
                 .filter(Column::State.gte(TERMINAL))

@@ -81,7 +81,6 @@ fn enrollment() -> TableCreateStatement {
         .col(big_null("authenticated_at"))
         .col(big_null("enrolled_at"))
         .col(big_null("ended_at"))
-        .col(big_null("last_seen_at"))
         .foreign_key(ForeignKey::create().from("enrollment", "host_id").to("host", "id"))
         .take()
 }

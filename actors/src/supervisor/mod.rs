@@ -21,8 +21,8 @@ use tokio::sync::oneshot;
 
 pub use gauge::{Board, Gauge, Health, Snapshot};
 pub use group::Supervisor;
+pub(crate) use guard::ending;
 pub use guard::{Ending, Exited, Guard, Stop, watch_panics};
-pub(crate) use guard::{ending, rest_before};
 
 /// One node of the tree: what runs, and who is started again together with whom. `P` holds what children are made of.
 #[derive(Debug)]

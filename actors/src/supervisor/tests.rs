@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use actix::prelude::*;
 use tokio::time::{sleep, timeout};
 
+use super::guard::rest_before;
 use super::*;
 
 /// What children of the test trees are made of: a diary, and how each of them behaves.
