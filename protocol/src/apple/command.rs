@@ -2,7 +2,7 @@
 //!
 //! Arguments may be secrets (passwords, unlock tokens), so `Debug` shows none of them. Never here: which command a host is
 //! sent next, and whether an administrator may send it. What is known of each type stands in
-//! [`request_types`](super::request_types).
+//! [`request_types`].
 //!
 //! Start with [`Command`].
 
