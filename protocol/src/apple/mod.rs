@@ -1,1 +1,24 @@
-//! Apple.
+//! What Apple devices say and are told: property lists, check-in messages, command reports, commands, profiles,
+//! declarations, pushes.
+//!
+//! Never here: sockets, a clock, a database, certificates and signatures (see [`pki`](crate::pki)), and any decision about
+//! what follows from a message. Everything that reads foreign bytes takes a limit and returns a typed error.
+//!
+//! Start with [`message`] (what a device sends), then [`command`] (what it is sent), then [`enrollment_profile`] (how it all
+//! begins).
+
+pub mod channel;
+pub mod check_in;
+pub mod command;
+pub mod declarative;
+pub mod enrollment_profile;
+pub mod fields;
+pub mod json;
+pub mod message;
+pub mod plist;
+pub mod profile;
+pub mod push;
+pub mod refusal;
+pub mod report;
+pub mod request_types;
+pub mod secret;
