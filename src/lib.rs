@@ -1,1 +1,3 @@
-//! x
+//! The edge: command line, settings, HTTP, and the simulated fleet.
+
+pub mod sim;

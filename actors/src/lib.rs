@@ -1,6 +1,26 @@
 //! When things happen: the supervision tree, the host actors, and the singletons beside them.
+//!
+//! Never here: HTTP, SQL, wire formats. The edge asks ([`ask`]); a host asks nobody, it tells; rows are written through
+//! `entities::Writer` and nowhere else.
+//!
+//! Start with [`tree`] (everything that runs), then [`host::report`] (one whole turn), then [`hosts`] (how a message finds its
+//! host) and [`supervisor`] (what happens when something dies).
 
+pub mod apns;
 pub mod ask;
+pub mod authority;
 pub mod clock;
+pub mod dispatcher;
+pub mod fault;
+pub mod host;
 pub mod hosts;
+pub mod housekeeping;
+pub mod keeper;
+pub mod registrar;
+pub mod seen;
 pub mod supervisor;
+pub mod tree;
+pub mod trust;
+
+/// The directory of host actors.
+pub type Hosts = hosts::Hosts<host::Host>;

@@ -112,7 +112,6 @@ async fn insert_entries(
             (row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?, row.try_get_by_index(3)?);
         queued.push(Queued { entry_id, host_id, enrollment_id, generation });
     }
-    let due: Vec<(i64, i64)> = queued.iter().map(|entry| (entry.host_id, request.now)).collect();
-    host::wake_all_by(transaction, due).await?;
+    host::wake_now(transaction, queued.iter().map(|entry| entry.host_id).collect(), request.now).await?;
     Ok(queued)
 }

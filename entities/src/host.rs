@@ -102,17 +102,6 @@ pub enum OrderKey {
     LastSeen,
 }
 
-/// What a host's actor tells without waiting: when it spoke, and when it is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The host.
-    pub host_id: i64,
-    /// When it last spoke, if it did.
-    pub seen_at: Option<i64>,
-    /// When it is due now, if that changed.
-    pub wake_at: Option<Option<i64>>,
-}
-
 /// A host with everything its actor needs, as of one moment.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -235,7 +224,7 @@ fn matching(text: &str) -> Condition {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list_due(reader: &Reader, now: i64, after: (i64, i64), limit: u64) -> Result<Vec<(i64, i64)>, StoreError> {
+pub async fn list_due(reader: &Reader, now: i64, after: (i64, i64), limit: usize) -> Result<Vec<(i64, i64)>, StoreError> {
     reader
         .run(move |database| async move {
             let later = Condition::any()
@@ -249,7 +238,7 @@ pub async fn list_due(reader: &Reader, now: i64, after: (i64, i64), limit: u64) 
                 .filter(later)
                 .order_by_asc(Column::WakeAt)
                 .order_by_asc(Column::Id)
-                .limit(limit);
+                .limit(limit as u64);
             Ok(due.into_tuple::<(i64, i64)>().all(&database).await?)
         })
         .await
@@ -357,70 +346,84 @@ pub(crate) async fn set_mdm_status(
     Ok(())
 }
 
-/// Makes sure that hosts are woken by a moment at the latest.
-pub(crate) async fn wake_by(transaction: &DatabaseTransaction, rows: &[(i64, i64)]) -> Result<(), StoreError> {
-    let new = rows.iter().map(|(host_id, wake_at)| -> Vec<Value> { vec![(*host_id).into(), (*wake_at).into()] });
-    let wake_at = (Entity, Column::WakeAt);
-    let later = Expr::col(wake_at).is_null().or(Expr::col(wake_at).gt(given("column2")));
-    let update = Query::update()
-        .table(Entity)
-        .value(Column::WakeAt, given("column2"))
-        .from(values(new))
-        .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
-        .and_where(later)
-        .to_owned();
-    transaction.execute(&update).await?;
-    Ok(())
-}
-
-/// As [`wake_by`], for many hosts, some of them named more than once.
-pub(crate) async fn wake_all_by(
-    transaction: &DatabaseTransaction,
-    mut rows: Vec<(i64, i64)>,
-) -> Result<(), StoreError> {
+/// Makes sure that hosts are woken by a moment at the latest; some may be named more than once.
+pub(crate) async fn wake_by(transaction: &DatabaseTransaction, mut rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
     rows.sort_unstable();
     rows.dedup_by_key(|row| row.0);
     for some in in_sizes(&rows) {
-        wake_by(transaction, some).await?;
+        let new = some.iter().map(|(host_id, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
+        let later = wake_at().is_null().or(wake_at().gt(given("column2")));
+        update(transaction, Column::WakeAt, new, Some(later)).await?;
     }
     Ok(())
 }
 
-/// Writes what many hosts told in passing, in few statements.
+/// Makes hosts due at this moment, whatever their rows say.
+pub(crate) async fn wake_now(
+    transaction: &DatabaseTransaction,
+    mut hosts: Vec<i64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    hosts.sort_unstable();
+    hosts.dedup();
+    for some in in_sizes(&hosts) {
+        let new = some.iter().map(|host_id| -> Vec<Value> { vec![(*host_id).into(), now.into()] });
+        update(transaction, Column::WakeAt, new, None).await?;
+    }
+    Ok(())
+}
+
+/// Lets hosts be woken later, where their rows still say what is expected: (host, expected, new).
+pub(crate) async fn wake_later(
+    transaction: &DatabaseTransaction,
+    mut rows: Vec<(i64, i64, Option<i64>)>,
+) -> Result<(), StoreError> {
+    rows.sort_unstable();
+    for some in in_sizes(&rows) {
+        let new = some
+            .iter()
+            .map(|(host_id, expected, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into(), (*expected).into()] });
+        update(transaction, Column::WakeAt, new, Some(wake_at().eq(given("column3")))).await?;
+    }
+    Ok(())
+}
+
+/// Writes when hosts last spoke to us: (host, moment).
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn note(writer: &Writer, notes: Vec<Note>) -> Result<(), StoreError> {
-    writer.run(notes, |transaction, notes| Box::pin(async move { note_in(transaction, &notes).await })).await
+pub async fn seen(writer: &Writer, rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
+    writer
+        .run(rows, |transaction, mut rows| {
+            Box::pin(async move {
+                rows.sort_unstable();
+                for some in in_sizes(&rows) {
+                    let new = some.iter().map(|(host_id, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
+                    update(transaction, Column::LastSeenAt, new, None).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
-async fn note_in(transaction: &DatabaseTransaction, notes: &[Note]) -> Result<(), StoreError> {
-    let mut seen: Vec<(i64, i64)> = notes.iter().filter_map(|note| Some((note.host_id, note.seen_at?))).collect();
-    let mut wakes: Vec<(i64, Option<i64>)> =
-        notes.iter().filter_map(|note| Some((note.host_id, note.wake_at?))).collect();
-    seen.sort_unstable();
-    wakes.sort_unstable();
-    for rows in in_sizes(&seen) {
-        let new = rows.iter().map(|(id, at)| -> Vec<Value> { vec![(*id).into(), (*at).into()] });
-        write(transaction, Column::LastSeenAt, new).await?;
-    }
-    for rows in in_sizes(&wakes) {
-        let new = rows.iter().map(|(id, at)| -> Vec<Value> { vec![(*id).into(), (*at).into()] });
-        write(transaction, Column::WakeAt, new).await?;
-    }
-    Ok(())
+fn wake_at() -> Expr {
+    Expr::col((Entity, Column::WakeAt))
 }
 
-async fn write(
+/// Sets one column of many hosts: (host, value, …).
+async fn update(
     transaction: &DatabaseTransaction,
     column: Column,
     rows: impl Iterator<Item = Vec<Value>>,
+    provided: Option<Expr>,
 ) -> Result<(), StoreError> {
     let update = Query::update()
         .table(Entity)
         .value(column, given("column2"))
         .from(values(rows))
         .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
+        .and_where_option(provided)
         .to_owned();
     transaction.execute(&update).await?;
     Ok(())

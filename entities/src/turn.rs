@@ -18,8 +18,30 @@ pub struct Turn {
     pub results: Vec<NewResult>,
     /// Reports that belong to no pending command.
     pub orphans: Vec<NewOrphan>,
-    /// When the host must be woken, where that is earlier than what its row says: (host, time).
-    pub wake: Option<(i64, i64)>,
+    /// When the host must be woken, where that differs from what its row says.
+    pub wake: Option<Wake>,
+}
+
+/// A change of the moment by which a host must be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Not later than this.
+    By {
+        /// The host.
+        host_id: i64,
+        /// The moment.
+        at: i64,
+    },
+    /// Later, or not at all, provided that the row still says what its owner believes: work that came meanwhile is
+    /// not forgotten.
+    Later {
+        /// The host.
+        host_id: i64,
+        /// What the row says.
+        expected: i64,
+        /// What it shall say.
+        at: Option<i64>,
+    },
 }
 
 /// The new state of a queue entry.
@@ -91,12 +113,15 @@ pub(crate) async fn apply(transaction: &DatabaseTransaction, turns: &[&Turn]) ->
     for rows in in_sizes(&orphans) {
         orphan_result::insert(transaction, rows).await?;
     }
-    let mut wakes: Vec<(i64, i64)> = turns.iter().filter_map(|turn| turn.wake).collect();
-    wakes.sort_unstable();
-    for rows in in_sizes(&wakes) {
-        host::wake_by(transaction, rows).await?;
+    let (mut sooner, mut later) = (Vec::new(), Vec::new());
+    for wake in turns.iter().filter_map(|turn| turn.wake) {
+        match wake {
+            Wake::By { host_id, at } => sooner.push((host_id, at)),
+            Wake::Later { host_id, expected, at } => later.push((host_id, expected, at)),
+        }
     }
-    Ok(())
+    host::wake_by(transaction, sooner).await?;
+    host::wake_later(transaction, later).await
 }
 
 /// Cuts rows into runs of fixed sizes.

@@ -20,13 +20,13 @@ pub struct Generation(pub i32);
 pub struct CommandUuid(Arc<str>);
 
 impl CommandUuid {
-    /// The longest `CommandUUID` that is kept, in bytes.
-    pub const MAX_BYTES: usize = 255;
+    /// The longest `CommandUUID` that is kept, in characters.
+    pub const MAX_CHARS: usize = 255;
 
     /// Takes a text from outside; `None` when it is empty, too long, or holds control characters.
     pub fn parse(text: &str) -> Option<Self> {
-        let sound = !text.is_empty() && text.len() <= Self::MAX_BYTES && !text.chars().any(char::is_control);
-        sound.then(|| Self(text.into()))
+        let short = text.chars().nth(Self::MAX_CHARS).is_none();
+        (!text.is_empty() && short && !text.contains(char::is_control)).then(|| Self(text.into()))
     }
 
     /// The text as the device sees it.
@@ -37,7 +37,7 @@ impl CommandUuid {
 
 impl From<uuid::Uuid> for CommandUuid {
     fn from(uuid: uuid::Uuid) -> Self {
-        Self(uuid.hyphenated().to_string().to_uppercase().into())
+        Self(uuid.hyphenated().to_string().into())
     }
 }
 
@@ -53,6 +53,23 @@ impl fmt::Display for CommandUuid {
     }
 }
 
+/// The serial number of a device; `None` for what manufacturers and agents write when there is none.
+pub fn serial_number(text: &str) -> Option<&str> {
+    const PLACEHOLDERS: [&str; 8] = [
+        "0",
+        "-1",
+        "None",
+        "Unknown",
+        "Not Specified",
+        "Default string",
+        "To be filled by O.E.M.",
+        "System Serial Number",
+    ];
+    let text = text.trim();
+    let placeholder = text.is_empty() || PLACEHOLDERS.iter().any(|known| known.eq_ignore_ascii_case(text));
+    (!placeholder).then_some(text)
+}
+
 impl fmt::Display for HostId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.0)
@@ -62,6 +79,14 @@ impl fmt::Display for HostId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_placeholder_is_no_serial_number() {
+        assert_eq!(serial_number(" C02XL0GYJGH5 "), Some("C02XL0GYJGH5"));
+        for placeholder in ["", " ", "0", "-1", "to be filled by o.e.m.", "SYSTEM SERIAL NUMBER"] {
+            assert_eq!(serial_number(placeholder), None, "{placeholder:?}");
+        }
+    }
 
     #[test]
     fn a_command_uuid_is_any_printable_text_of_bounded_length() {

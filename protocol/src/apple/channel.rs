@@ -73,6 +73,22 @@ impl ChannelKind {
         }
     }
 
+    /// The number that stands for this kind in rows.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Device => 0,
+            Self::User => 1,
+            Self::SharedIpad => 2,
+            Self::UserEnrollmentDevice => 3,
+            Self::UserEnrollment => 4,
+        }
+    }
+
+    /// The kind that a row's number stands for.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// Reads NanoMDM's name of a kind.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)

@@ -8,16 +8,13 @@
 
 use std::fmt;
 
-use super::fields::{FieldError, Fields, MAX_ID_CHARS};
+use super::fields::{FieldError, Fields};
 use super::plist::{Dictionary, PlistError, Value, parse, to_xml};
 use super::request_types;
+use crate::ids::CommandUuid;
 
 /// The longest `RequestType`, in characters. Apple's longest has 31.
 pub const MAX_REQUEST_TYPE_CHARS: usize = 128;
-
-/// The name of one command: 1 to 255 characters without control characters. Devices repeat it as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CommandUuid(String);
 
 /// A command.
 #[derive(Clone, PartialEq)]
@@ -66,31 +63,6 @@ pub struct EraseDevice {
     pub obliteration_behavior: Option<String>,
 }
 
-impl CommandUuid {
-    /// Reads the name of a command; `None` when it is empty, longer than 255 characters or holds a control character.
-    pub fn parse(text: &str) -> Option<Self> {
-        let sound = !text.is_empty() && text.chars().nth(MAX_ID_CHARS).is_none() && !text.contains(char::is_control);
-        sound.then(|| Self(text.to_owned()))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<uuid::Uuid> for CommandUuid {
-    fn from(uuid: uuid::Uuid) -> Self {
-        Self(uuid.to_string())
-    }
-}
-
-impl fmt::Display for CommandUuid {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
 impl Command {
     /// Reads a command document of at most `max_bytes` bytes. A document without `CommandUUID` gets `fallback`; entries
     /// beside `CommandUUID` and `Command` are dropped.
@@ -102,7 +74,7 @@ impl Command {
             return Err(FieldError::NotADictionary.into());
         };
         let uuid = match Fields::new(&document).id("CommandUUID")? {
-            Some(text) => CommandUuid(text.to_owned()),
+            Some(text) => CommandUuid::parse(text).ok_or(FieldError::BadCharacter("CommandUUID"))?,
             None => fallback,
         };
         let Some(Value::Dictionary(entries)) = document.remove("Command") else {
@@ -151,7 +123,7 @@ impl Command {
     pub fn to_xml(&self) -> Vec<u8> {
         to_xml(&Value::Dictionary(Dictionary::from_iter([
             ("Command".to_owned(), Value::Dictionary(self.entries.clone())),
-            ("CommandUUID".to_owned(), Value::String(self.uuid.0.clone())),
+            ("CommandUUID".to_owned(), Value::String(self.uuid.as_str().to_owned())),
         ])))
     }
 

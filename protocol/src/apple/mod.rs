@@ -15,6 +15,7 @@ pub mod enrollment_profile;
 pub mod fields;
 pub mod json;
 pub mod message;
+pub mod platform;
 pub mod plist;
 pub mod profile;
 pub mod push;

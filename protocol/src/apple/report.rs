@@ -8,11 +8,11 @@
 use std::fmt;
 
 use super::channel::Channel;
-use super::command::CommandUuid;
 use super::fields::{FieldError, Fields};
 use super::json;
 use super::message::MessageError;
 use super::plist::{Dictionary, Value};
+use crate::ids::CommandUuid;
 
 /// The longest status that is kept, in characters.
 const MAX_STATUS_CHARS: usize = 64;

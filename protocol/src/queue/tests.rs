@@ -218,6 +218,18 @@ fn a_device_that_never_comes_is_pushed_less_and_less_often() {
 }
 
 #[test]
+fn patience_that_apns_asked_for_holds_for_new_work_until_the_device_comes() {
+    let policy = Policy::default();
+    let mut queue = queue([]);
+    queue.enqueue([entry(1)], at(0), &policy);
+    queue.set_wakeups(queue.wakeups().pushed(at(0), &policy).not_before(at(900)));
+    queue.enqueue([entry(2)], at(10), &policy);
+    assert_eq!(queue.push_at(), Some(at(900)));
+    turn(&mut queue, &IDLE, at(20));
+    assert!(queue.push_at().unwrap() < at(100));
+}
+
+#[test]
 fn an_enrollment_is_pushed_once_more_even_without_work() {
     let policy = Policy::default();
     let mut queue = queue([]);

@@ -13,6 +13,8 @@ pub struct Wakeups {
     pushed_at: Option<Timestamp>,
     unanswered: u8,
     not_now_rounds: u8,
+    /// APNs asked for patience until then, whatever is queued.
+    rest_until: Option<Timestamp>,
     /// A push that is owed even without work, for example the second one after an enrollment.
     owed: bool,
     seed: u64,
@@ -41,7 +43,8 @@ impl Wakeups {
     }
 
     pub(super) fn push_at(self, work_is_left: bool) -> Option<Timestamp> {
-        self.push_at.filter(|_| work_is_left || self.owed)
+        let push_at = self.push_at.filter(|_| work_is_left || self.owed)?;
+        Some(self.rest_until.map_or(push_at, |rest| rest.max(push_at)))
     }
 
     /// New work: push at once, or as soon as the quiet time after the last push is over.
@@ -53,12 +56,12 @@ impl Wakeups {
 
     /// The device took a command: it is awake. If it falls silent now, it is pushed again.
     pub(super) fn session_goes_on(self, now: Timestamp, policy: &Policy) -> Self {
-        let seen = Self { pushed_at: None, unanswered: 0, owed: false, ..self };
+        let seen = Self { pushed_at: None, rest_until: None, unanswered: 0, owed: false, ..self };
         Self { push_at: Some(now.plus(seen.spread(policy.push_again))), ..seen }
     }
 
     pub(super) fn session_ended(self, outlook: Outlook, now: Timestamp, policy: &Policy) -> Self {
-        let seen = Self { pushed_at: None, owed: false, push_at: None, ..self };
+        let seen = Self { pushed_at: None, rest_until: None, owed: false, push_at: None, ..self };
         let rounds = match outlook {
             Outlook::DevicePollsByItself | Outlook::Deferred => self.not_now_rounds.saturating_add(1),
             _ => 0,
@@ -82,10 +85,10 @@ impl Wakeups {
         Self { push_at: Some(now.plus(next.spread(wait))), ..next }
     }
 
-    /// APNs asks for patience: no push before `until`.
+    /// APNs asks for patience: no push before `until`, unless the device comes by itself.
     #[must_use]
     pub fn not_before(self, until: Timestamp) -> Self {
-        Self { push_at: self.push_at.map(|at| at.max(until)), ..self }
+        Self { rest_until: Some(until), ..self }
     }
 
     /// The device enrolled: it is pushed once more a little later even without work, because APNs may lose a push

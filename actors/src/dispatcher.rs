@@ -1,0 +1,150 @@
+//! Queues commands for many hosts: the rows first, all of them or none, then those hosts that are at work are told. The
+//! others are due from that moment on, and the keeper wakes them.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use entities::enqueue::{self, Enqueue, Queued};
+use entities::{Writer, idempotency};
+use protocol::ids::{CommandUuid, Generation, HostId};
+use protocol::queue::{Entry, State};
+use protocol::time::Timestamp;
+
+use crate::Hosts;
+use crate::ask::{Answer, Ask, Handle};
+use crate::clock::Clock;
+use crate::host::enqueued::Enqueued;
+use crate::keeper::{Keeper, Look};
+use crate::supervisor::{Guard, Stop};
+use crate::tree::Parts;
+
+/// The actor.
+pub struct Dispatcher {
+    guard: Guard,
+    writer: Writer,
+    clock: Clock,
+    hosts: Hosts,
+    keeper: Handle<Keeper>,
+}
+
+/// Queues a command for channels.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<usize>")]
+pub struct Dispatch {
+    /// What devices call it.
+    pub uuid: CommandUuid,
+    /// Apple's `RequestType`, or the target of a Windows command.
+    pub request_type: String,
+    /// The document as devices get it.
+    pub body: Bytes,
+    /// Who asked.
+    pub asked_by: String,
+    /// Higher goes first; 0 is usual.
+    pub priority: i16,
+    /// Whether doing it twice is dangerous.
+    pub no_blind_resend: bool,
+    /// How long it stays worth doing.
+    pub time_to_live: std::time::Duration,
+    /// The channels' rows.
+    pub enrollments: Vec<i64>,
+    /// The answer to keep, when the request came with a key.
+    pub answer: Option<idempotency::Model>,
+}
+
+impl Dispatcher {
+    /// Starts the actor.
+    pub fn launch(parts: &Parts, guard: Guard) -> Recipient<Stop> {
+        let gauge = guard.gauge().clone();
+        let actor = Self {
+            guard,
+            writer: parts.writer.clone(),
+            clock: parts.clock.clone(),
+            hosts: parts.hosts.clone(),
+            keeper: parts.keeper.clone(),
+        };
+        let address = actor.start();
+        parts.dispatcher.publish(address.clone(), gauge);
+        address.recipient()
+    }
+
+    fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], now: Timestamp, expires_at: Timestamp) {
+        for made in queued {
+            let entry = Entry {
+                id: made.entry_id,
+                uuid: dispatch.uuid.clone(),
+                priority: dispatch.priority,
+                state: State::Queued,
+                attempts: 0,
+                not_now_tally: 0,
+                sent_at: None,
+                expires_at,
+                after: None,
+                no_blind_resend: dispatch.no_blind_resend,
+            };
+            let told = Enqueued {
+                enrollment: made.enrollment_id,
+                generation: Generation(made.generation),
+                entry,
+                body: dispatch.body.clone(),
+                due_at: now,
+            };
+            // A host with a full mailbox is due in its row, so the keeper tells it again.
+            let _ = self.hosts.tell_resident(HostId(made.host_id), told);
+        }
+        self.keeper.tell(Look);
+    }
+}
+
+impl Actor for Dispatcher {
+    type Context = Context<Self>;
+}
+
+impl Handler<Stop> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        context.stop();
+    }
+}
+
+impl<M> Handler<Ask<M>> for Dispatcher
+where
+    Self: Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
+        ask.answered_by(self, context);
+    }
+}
+
+impl Handler<Dispatch> for Dispatcher {
+    type Result = ResponseActFuture<Self, Answer<usize>>;
+
+    fn handle(&mut self, dispatch: Dispatch, _: &mut Self::Context) -> Self::Result {
+        crate::fault::point("dispatcher.dispatch");
+        let now = self.clock.now();
+        self.guard.gauge().turn(now);
+        let expires_at = now.plus(dispatch.time_to_live);
+        let rows = Enqueue {
+            uuid: dispatch.uuid.as_str().to_owned(),
+            request_type: dispatch.request_type.clone(),
+            body: dispatch.body.to_vec(),
+            created_by: Some(dispatch.asked_by.clone()),
+            priority: dispatch.priority,
+            no_blind_resend: dispatch.no_blind_resend,
+            expires_at: expires_at.millis(),
+            enrollments: dispatch.enrollments.clone(),
+            answer: dispatch.answer.clone(),
+            now: now.millis(),
+        };
+        let writer = self.writer.clone();
+        let storing = async move { enqueue::enqueue(&writer, rows).await };
+        Box::pin(storing.into_actor(self).map(move |queued, dispatcher, _| {
+            let queued = queued?;
+            dispatcher.tell_hosts(&dispatch, &queued, now, expires_at);
+            Ok(queued.len())
+        }))
+    }
+}

@@ -1,0 +1,119 @@
+//! A device begins to enroll, or has renewed its certificate.
+//!
+//! A renewal changes nothing but the certificate: queue, tokens and generation stay. Anything else begins a new
+//! generation: what was pending is superseded, tokens fall silent, and the certificate it was signed with becomes the only
+//! one that may speak for the device.
+
+use actix::prelude::*;
+use entities::{enrollment, host, identity};
+use protocol::apple;
+use protocol::apple::channel::ChannelKind;
+use protocol::ids::serial_number;
+
+use super::certificates::Known;
+use super::{Host, Sender, Turn, at_once};
+use crate::ask::{Answer, Refusal};
+use crate::fault;
+
+/// A device's `Authenticate`.
+#[derive(Debug, Message)]
+#[rtype(result = "Answer<()>")]
+pub struct Authenticate {
+    /// Who sent it.
+    pub sender: Sender,
+    /// What it says.
+    pub message: Box<apple::check_in::Authenticate>,
+}
+
+impl Handler<Authenticate> for Host {
+    type Result = AtomicResponse<Self, Answer<()>>;
+
+    fn handle(&mut self, authenticate: Authenticate, _: &mut Context<Self>) -> Self::Result {
+        fault::point("host.authenticate");
+        self.touch();
+        if let super::Standing::Stale(why) = &self.standing {
+            return AtomicResponse::new(at_once(Err(why.clone())));
+        }
+        let enrolled = self.channels.iter().any(|channel| channel.id == authenticate.sender.channel.id);
+        AtomicResponse::new(match self.certificates.known(authenticate.sender.fingerprint) {
+            Known::Bound { renewal: true } if enrolled => at_once(Ok(())),
+            Known::Renewal if enrolled => self.vouch(&authenticate.sender),
+            _ => self.look_at_certificate(authenticate),
+        })
+    }
+}
+
+impl Host {
+    /// Only the row tells whether the certificate is ours, free, and promised to this device.
+    fn look_at_certificate(&mut self, authenticate: Authenticate) -> Turn<()> {
+        let (reader, fingerprint) = (self.parts.reader.clone(), authenticate.sender.fingerprint);
+        let looking = async move { identity::by_fingerprint(&reader, fingerprint.as_bytes().to_vec()).await };
+        Box::pin(looking.into_actor(self).then(move |found, host, _| {
+            let row = match found {
+                Ok(Some(row)) if row.state != identity::REPLACED => row,
+                Ok(_) => return at_once(Err(Refusal::Forbidden("the certificate was not issued by this server"))),
+                Err(error) => return at_once(Err(Refusal::soon(error))),
+            };
+            let own = host.channels.iter().find(|channel| channel.id == authenticate.sender.channel.id);
+            match row.enrollment_id {
+                Some(enrollment) if own.map(|channel| channel.row) != Some(enrollment) => {
+                    at_once(Err(Refusal::Forbidden("the certificate belongs to another enrollment")))
+                }
+                Some(_) if row.renewal => host.vouch(&authenticate.sender),
+                _ if !keeps_promise(&row, &authenticate) => {
+                    at_once(Err(Refusal::Forbidden("the certificate was promised to another device")))
+                }
+                _ => host.begin_generation(&authenticate),
+            }
+        }))
+    }
+
+    fn begin_generation(&mut self, authenticate: &Authenticate) -> Turn<()> {
+        let rows = enrollment::Authenticated {
+            host_id: self.id.0,
+            external_id: authenticate.sender.channel.id.as_str().to_owned(),
+            kind: authenticate.sender.channel.kind.code(),
+            fingerprint: authenticate.sender.fingerprint.as_bytes().to_vec(),
+            description: describe(&authenticate.sender, &authenticate.message),
+            topic: authenticate.message.topic.clone(),
+            at: self.now().millis(),
+        };
+        let writer = self.parts.writer.clone();
+        let beginning = async move { enrollment::authenticate(&writer, rows).await };
+        Box::pin(beginning.into_actor(self).then(|begun, host, context| {
+            fault::point("host.authenticate.committed");
+            match host.settle(begun, context) {
+                Ok(row) => {
+                    tracing::info!(host.id = host.id.0, enrollment.id = row.id, generation = row.generation, "enrolls");
+                    host.reload()
+                }
+                Err(refusal) => at_once(Err(refusal)),
+            }
+        }))
+    }
+}
+
+/// What a device says about itself, as its host's row keeps it.
+pub fn describe(sender: &Sender, message: &apple::check_in::Authenticate) -> host::Description {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let hardware = message.product_name.as_ref().or(message.model.as_ref()).cloned().unwrap_or_default();
+    let personal = sender.channel.kind == ChannelKind::UserEnrollmentDevice;
+    let serial = message.serial_number.as_deref().and_then(serial_number).map(str::to_owned);
+    host::Description {
+        uuid: sender.channel.device_id.as_str().to_owned(),
+        serial: serial.filter(|_| !personal),
+        platform: apple::platform::platform(&hardware).to_owned(),
+        hardware_model: hardware,
+        computer_name: text(&message.device_name),
+        os_version: text(&message.os_version),
+        build_version: text(&message.build_version),
+    }
+}
+
+/// A challenge that was made for one device yields no identity for another.
+fn keeps_promise(row: &identity::Model, authenticate: &Authenticate) -> bool {
+    let serial = authenticate.message.serial_number.as_deref();
+    let uuid = Some(authenticate.sender.channel.device_id.as_str());
+    let kept = |promised: &Option<String>, shown: Option<&str>| promised.is_none() || promised.as_deref() == shown;
+    kept(&row.promised_serial, serial) && kept(&row.promised_uuid, uuid)
+}

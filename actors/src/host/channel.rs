@@ -1,0 +1,137 @@
+//! One channel of a host in memory: an enrollment with its generation, its push target and its queue.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use entities::{enrollment, queue_entry};
+use protocol::apple::channel::{ChannelKind, EnrollmentId};
+use protocol::ids::{CommandUuid, Generation};
+use protocol::queue::{Entry, Queue, State};
+use protocol::time::Timestamp;
+
+/// The largest command whose text stays in memory until it is done; larger ones are read when they are handed out.
+pub const KEPT_BYTES: usize = 16 * 1024;
+
+/// One channel.
+#[derive(Debug)]
+pub struct Channel {
+    pub(super) row: i64,
+    pub(super) id: EnrollmentId,
+    pub(super) kind: ChannelKind,
+    pub(super) generation: Generation,
+    pub(super) enabled: bool,
+    /// The device has checked out, and has not enrolled again.
+    pub(super) ended: bool,
+    pub(super) push: Option<PushTarget>,
+    pub(super) queue: Queue,
+    /// Texts of pending commands, where they are at hand.
+    pub(super) bodies: HashMap<i64, Bytes>,
+}
+
+/// Where a channel is pushed to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushTarget {
+    /// The APNs topic.
+    pub topic: Box<str>,
+    /// The APNs device token.
+    pub token: Box<[u8]>,
+    /// What makes the device believe the push.
+    pub magic: Box<str>,
+    /// When the token came.
+    pub since: Timestamp,
+    /// APNs calls the token dead; nothing is pushed until a new one comes.
+    pub dead: bool,
+}
+
+impl std::fmt::Debug for PushTarget {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "PushTarget({}, dead: {})", self.topic, self.dead)
+    }
+}
+
+impl Channel {
+    /// A channel as its rows say; `None` when its kind is not one of Apple's or its name cannot be one.
+    pub(super) fn load(
+        row: &enrollment::Model,
+        pending: &[queue_entry::Pending],
+        seed: u64,
+        wake_at: Option<Timestamp>,
+    ) -> Option<Self> {
+        let mine = pending.iter().filter(|entry| entry.enrollment_id == row.id && entry.generation == row.generation);
+        let entries: Vec<Entry> = mine.filter_map(entry).collect();
+        let wake_at = wake_at.filter(|_| !entries.is_empty());
+        let mut channel = Self::empty(row)?;
+        channel.queue = Queue::load(entries, seed ^ row.id.unsigned_abs().rotate_left(32), wake_at);
+        Some(channel)
+    }
+
+    /// A channel without commands.
+    pub(super) fn empty(row: &enrollment::Model) -> Option<Self> {
+        let mut channel = Self {
+            row: row.id,
+            id: EnrollmentId::parse(&row.external_id)?,
+            kind: ChannelKind::from_code(row.kind)?,
+            generation: Generation(row.generation),
+            enabled: row.enabled,
+            ended: false,
+            push: None,
+            queue: Queue::default(),
+            bodies: HashMap::new(),
+        };
+        channel.take(row);
+        Some(channel)
+    }
+
+    /// Takes over what a check-in changed in the row.
+    pub(super) fn take(&mut self, row: &enrollment::Model) {
+        self.enabled = row.enabled;
+        self.ended = row.ended_at.is_some();
+        self.generation = Generation(row.generation);
+        self.push = PushTarget::of(row);
+    }
+
+    /// Nothing more is sent here: what was pending is superseded in its rows.
+    pub(super) fn end(&mut self) {
+        self.enabled = false;
+        self.ended = true;
+        self.queue.clear();
+        self.bodies.clear();
+    }
+
+    /// Forgets the texts of commands that are no longer pending.
+    pub(super) fn forget_bodies(&mut self) {
+        if !self.bodies.is_empty() {
+            let pending: std::collections::HashSet<i64> = self.queue.pending().map(|entry| entry.id).collect();
+            self.bodies.retain(|id, _| pending.contains(id));
+        }
+    }
+}
+
+impl PushTarget {
+    fn of(row: &enrollment::Model) -> Option<Self> {
+        let since = row.token_updated_at?;
+        Some(Self {
+            topic: row.topic.as_deref()?.into(),
+            token: row.push_token.as_deref()?.into(),
+            magic: row.push_magic.as_deref()?.into(),
+            since: Timestamp::from_millis(since),
+            dead: row.push_dead_at.is_some_and(|dead| dead > since),
+        })
+    }
+}
+
+/// A pending row as the queue knows it.
+fn entry(row: &queue_entry::Pending) -> Option<Entry> {
+    Some(Entry {
+        id: row.id,
+        uuid: CommandUuid::parse(&row.uuid)?,
+        priority: row.priority,
+        state: State::from_code(row.state)?,
+        attempts: row.attempts,
+        not_now_tally: row.not_now_tally,
+        sent_at: row.sent_at.map(Timestamp::from_millis),
+        expires_at: Timestamp::from_millis(row.expires_at),
+        after: row.after_id,
+        no_blind_resend: row.no_blind_resend,
+    })
+}

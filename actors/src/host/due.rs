@@ -1,0 +1,134 @@
+//! What a host does without being asked: push, end commands whose time is over, retire.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use entities::turn::{Turn as Rows, Wake};
+use protocol::queue::Change;
+use protocol::time::Timestamp;
+
+use super::report::entry_change;
+use super::{Host, Standing};
+use crate::apns::Push;
+use crate::fault;
+
+/// The longest sleep of a timer: clocks jump, and a timer that was armed before a jump must not sleep for years.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+/// Commands ended in one turn at most.
+const ENDED_AT_ONCE: usize = 256;
+
+/// The wheel read in the host's row that it is due.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Due {
+    /// What the row says.
+    pub stored_wake_at: Timestamp,
+}
+
+impl Handler<Due> for Host {
+    type Result = ();
+
+    fn handle(&mut self, due: Due, context: &mut Context<Self>) {
+        if matches!(self.standing, Standing::Ready) {
+            self.stored_wake_at = Some(due.stored_wake_at);
+            self.work_off(context);
+        }
+    }
+}
+
+impl Host {
+    /// Sets the one timer to the next thing that is due, which may be the end of this actor.
+    pub(super) fn rearm(&mut self, context: &mut Context<Self>) {
+        let idle_at = self.touched_at.plus(self.parts.config.idle);
+        let at = self.wake_at().map_or(idle_at, |wake_at| wake_at.min(idle_at));
+        if self.timer.as_ref().is_some_and(|(armed, _)| *armed == at) {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        let sleep = at.since(self.now()).min(LONGEST_SLEEP);
+        let timer = context.run_later(sleep, |host, context| {
+            host.timer = None;
+            host.work_off(context);
+        });
+        self.timer = Some((at, timer));
+    }
+
+    /// Does everything that is due now.
+    pub(super) fn work_off(&mut self, context: &mut Context<Self>) {
+        fault::point("host.due");
+        let now = self.now();
+        self.push_what_is_due(now);
+        let expired: Vec<(i64, Change)> = self
+            .channels
+            .iter()
+            .flat_map(|channel| channel.queue.expired(now).into_iter().map(|change| (channel.row, change)))
+            .take(ENDED_AT_ONCE)
+            .collect();
+        let wake = self.wake_later(now);
+        if !expired.is_empty() || wake.is_some() {
+            return self.commit_due(expired, wake, context);
+        }
+        let idle = now.since(self.touched_at) >= self.parts.config.idle;
+        if idle && self.stored_wake_at == self.wake_at() && self.wake_at().is_none_or(|at| at > now) {
+            return self.guard.retire();
+        }
+        if idle {
+            self.touched_at = now; // not yet: something is due, or its row does not say so yet
+        }
+        self.rearm(context);
+    }
+
+    pub(super) fn push_what_is_due(&mut self, now: Timestamp) {
+        let policy = self.parts.config.clone();
+        let host = self.id;
+        for channel in &mut self.channels {
+            if channel.queue.push_at().is_none_or(|at| at > now) {
+                continue;
+            }
+            channel.queue.set_wakeups(channel.queue.wakeups().pushed(now, &policy.queue));
+            let Some(target) = channel.push.as_ref().filter(|target| channel.enabled && !target.dead) else { continue };
+            self.parts.apns.tell(Push { host, enrollment: channel.row, target: target.clone() });
+        }
+    }
+
+    /// The change that a row needs which says "due", although nothing is due before a later moment.
+    fn wake_later(&self, now: Timestamp) -> Option<Wake> {
+        let stored = self.stored_wake_at.filter(|stored| *stored <= now)?;
+        let at = self.wake_at();
+        let later = at.is_none_or(|at| at > stored);
+        later.then(|| Wake::Later { host_id: self.id.0, expected: stored.millis(), at: at.map(Timestamp::millis) })
+    }
+
+    fn commit_due(&mut self, expired: Vec<(i64, Change)>, wake: Option<Wake>, context: &mut Context<Self>) {
+        let entries = expired.iter().map(|(_, change)| entry_change(change)).collect();
+        let (writer, rows) = (self.parts.writer.clone(), Rows { entries, wake, ..Rows::default() });
+        let committing = async move { writer.host_turn(rows).await };
+        context.wait(committing.into_actor(self).map(move |committed, host, context| {
+            if host.settle(committed, context).is_err() {
+                return host.try_again_later(context);
+            }
+            host.stored(wake);
+            for (row, change) in expired {
+                tracing::info!(host.id = host.id.0, queue.entry = change.id, "a command expired");
+                if let Some(channel) = host.channel_of_row(row) {
+                    channel.queue.apply(&[change]);
+                    channel.forget_bodies();
+                }
+            }
+            host.rearm(context);
+        }));
+    }
+
+    /// The database is away: what is due stays due.
+    fn try_again_later(&mut self, context: &mut Context<Self>) {
+        if matches!(self.standing, Standing::Ready) {
+            let timer = context.run_later(Duration::from_secs(5), |host, context| {
+                host.timer = None;
+                host.work_off(context);
+            });
+            self.timer = Some((self.now(), timer));
+        }
+    }
+}

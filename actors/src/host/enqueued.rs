@@ -1,0 +1,56 @@
+//! Commands were queued in this host's rows while its actor is at work: it takes them in and pushes.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use protocol::ids::Generation;
+use protocol::queue::Entry;
+use protocol::time::Timestamp;
+
+use super::channel::KEPT_BYTES;
+use super::{Host, Standing};
+
+/// A command was queued for a channel of this host.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Enqueued {
+    /// The channel's row.
+    pub enrollment: i64,
+    /// The generation that it was queued for.
+    pub generation: Generation,
+    /// The command.
+    pub entry: Entry,
+    /// Its text.
+    pub body: Bytes,
+    /// When the host's row says that it is due.
+    pub due_at: Timestamp,
+}
+
+impl Handler<Enqueued> for Host {
+    type Result = ();
+
+    fn handle(&mut self, queued: Enqueued, context: &mut Context<Self>) {
+        if !matches!(self.standing, Standing::Ready) {
+            return;
+        }
+        self.stored_wake_at = Some(queued.due_at);
+        let (now, policy) = (self.now(), self.parts.config.clone());
+        // A generation that is over keeps nothing: its rows were superseded, or will not be handed out.
+        let channel = self.channel_of_row(queued.enrollment);
+        if let Some(channel) = channel.filter(|channel| channel.enabled && channel.generation == queued.generation) {
+            if queued.body.len() <= KEPT_BYTES {
+                channel.bodies.insert(queued.entry.id, queued.body);
+            }
+            channel.queue.enqueue([queued.entry], now, &policy.queue);
+            self.touched_at = now;
+        }
+        self.push_now(context);
+    }
+}
+
+impl Host {
+    /// Pushes at once where that is due; the timer does the rest.
+    pub(super) fn push_now(&mut self, context: &mut Context<Self>) {
+        self.push_what_is_due(self.now());
+        self.rearm(context);
+    }
+}

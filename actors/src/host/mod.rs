@@ -1,0 +1,245 @@
+//! One enrolled host: the actor that owns its command queues, its NotNow retries, its timeouts and its push state.
+//!
+//! Rows are the truth; the actor is a cache with a clock. Every turn goes **decide → commit → adopt → reply → tell**: pure
+//! rules decide on what is in memory, the row changes are committed, memory adopts them, the device is answered, others
+//! are told. A write that certainly failed is refused; one whose outcome is unknown makes the actor stale: it answers
+//! nothing more and is rebuilt from its rows.
+//!
+//! A host holds its channels: the device's own and those of its users. It asks nobody; it tells. Each verb has a file:
+//! start with [`report`].
+
+pub mod authenticate;
+mod certificates;
+pub mod channel;
+pub mod check_in;
+pub mod declarative;
+pub mod due;
+pub mod enqueued;
+pub mod observe;
+pub mod pushed;
+pub mod report;
+pub mod token_update;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{LocalBoxActorFuture, ready};
+use actix::prelude::*;
+use entities::{Reader, StoreError, Writer};
+use protocol::apple;
+use protocol::ids::HostId;
+use protocol::pki::Fingerprint;
+use protocol::queue::Policy;
+use protocol::time::Timestamp;
+
+use crate::apns::Apns;
+use crate::ask::{Answer, Ask, Handle, Refusal};
+use crate::clock::Clock;
+use crate::hosts::{HostGuard, Resident};
+use crate::seen::Seen;
+use certificates::Certificates;
+use channel::Channel;
+
+/// How hosts behave.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// Rules of the command queue.
+    pub queue: Policy,
+    /// A host that did nothing for so long, and has nothing due, gives its memory back.
+    pub idle: Duration,
+}
+
+/// What all hosts share.
+#[derive(Clone, Debug)]
+pub struct HostParts {
+    /// Reads rows.
+    pub reader: Reader,
+    /// Writes rows.
+    pub writer: Writer,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Remembers who spoke when.
+    pub seen: Seen,
+    /// Pushes to Apple devices.
+    pub apns: Handle<Apns>,
+    /// How hosts behave.
+    pub config: Arc<HostConfig>,
+}
+
+/// The actor of one host.
+pub struct Host {
+    id: HostId,
+    parts: Arc<HostParts>,
+    guard: HostGuard<Self>,
+    standing: Standing,
+    channels: Vec<Channel>,
+    certificates: Certificates,
+    /// What the row says about when this host must be woken.
+    stored_wake_at: Option<Timestamp>,
+    noted_at: Timestamp,
+    touched_at: Timestamp,
+    timer: Option<(Timestamp, SpawnHandle)>,
+}
+
+/// Whether the actor may speak for its rows.
+#[derive(Clone, Debug)]
+enum Standing {
+    /// Its rows are in memory.
+    Ready,
+    /// Its rows are not, or may differ from memory: it refuses everything until it is gone.
+    Stale(Refusal),
+}
+
+/// Who sent a message: what the message says, and the certificate that proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The channel that the message names.
+    pub channel: apple::channel::Channel,
+    /// The certificate that signed the message or the connection.
+    pub fingerprint: Fingerprint,
+}
+
+/// A turn that may wait for rows; nothing else happens in the actor meanwhile.
+type Turn<T> = LocalBoxActorFuture<Host, Answer<T>>;
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self { queue: Policy::default(), idle: Duration::from_secs(900) }
+    }
+}
+
+impl Resident for Host {
+    type Parts = Arc<HostParts>;
+
+    fn new(id: HostId, parts: Self::Parts, guard: HostGuard<Self>) -> Self {
+        let now = parts.clock.now();
+        Self {
+            id,
+            parts,
+            guard,
+            standing: Standing::Stale(Refusal::soon("the host has not been loaded")),
+            channels: Vec::new(),
+            certificates: Certificates::default(),
+            stored_wake_at: None,
+            noted_at: Timestamp::default(),
+            touched_at: now,
+            timer: None,
+        }
+    }
+}
+
+impl Actor for Host {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let loading = self.reload().map(|_, _, _| ());
+        context.wait(loading);
+    }
+}
+
+impl<M> Handler<Ask<M>> for Host
+where
+    Self: Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
+        ask.answered_by(self, context);
+    }
+}
+
+impl Host {
+    /// Reads the host's rows and makes them the memory.
+    fn reload(&mut self) -> Turn<()> {
+        let (reader, id) = (self.parts.reader.clone(), self.id.0);
+        let loading = async move { entities::host::load(&reader, id).await };
+        Box::pin(loading.into_actor(self).map(|loaded, host, context| match loaded {
+            Ok(Some(rows)) => {
+                host.take_rows(rows);
+                host.rearm(context);
+                Ok(())
+            }
+            Ok(None) => host.become_stale(Refusal::NotEnrolled, context),
+            Err(error) => host.become_stale(Refusal::soon(error), context),
+        }))
+    }
+
+    fn take_rows(&mut self, rows: entities::host::Loaded) {
+        self.stored_wake_at = rows.host.wake_at.map(Timestamp::from_millis);
+        self.certificates = Certificates::load(&rows.identities);
+        let seed = self.id.0.unsigned_abs();
+        self.channels = rows
+            .enrollments
+            .iter()
+            .filter_map(|row| Channel::load(row, &rows.pending, seed, self.stored_wake_at))
+            .collect();
+        self.standing = Standing::Ready;
+    }
+
+    /// From now on this actor answers nothing; the next message after it is gone finds a fresh one.
+    fn become_stale<T>(&mut self, why: Refusal, context: &mut Context<Self>) -> Answer<T> {
+        if let Some((_, timer)) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        self.standing = Standing::Stale(why.clone());
+        self.guard.retire();
+        Err(why)
+    }
+
+    /// Lets a sender take a turn, once it is certain that it may speak for the channel it names.
+    fn turn_of<T: 'static>(
+        &mut self,
+        sender: &Sender,
+        verb: impl FnOnce(&mut Self, &mut Context<Self>) -> Turn<T> + 'static,
+    ) -> AtomicResponse<Self, Answer<T>> {
+        self.touch();
+        let vouched = self.vouch(sender);
+        AtomicResponse::new(Box::pin(vouched.then(|vouched, host, context| match vouched {
+            Ok(()) => verb(host, context),
+            Err(refusal) => at_once(Err(refusal)),
+        })))
+    }
+
+    /// What follows from a write: its success, a refusal, or an actor that no longer knows its rows.
+    fn settle<T>(&mut self, written: Result<T, StoreError>, context: &mut Context<Self>) -> Answer<T> {
+        self.guard.suspect(None);
+        match written {
+            Ok(done) => Ok(done),
+            Err(StoreError::NotApplied(why)) => Err(Refusal::soon(why)),
+            Err(error) => self.become_stale(Refusal::soon(error), context),
+        }
+    }
+
+    fn touch(&mut self) {
+        let now = self.now();
+        self.touched_at = now;
+        if now.since(self.noted_at) >= Seen::OFTEN_ENOUGH {
+            self.noted_at = now;
+            self.parts.seen.note(self.id, now);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    fn channel(&mut self, id: &apple::channel::EnrollmentId) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.id == *id)
+    }
+
+    fn channel_of_row(&mut self, row: i64) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.row == row)
+    }
+
+    /// When something is due for any channel.
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.channels.iter().filter_map(|channel| channel.queue.wake_at()).min()
+    }
+}
+
+/// An answer that needs no rows.
+fn at_once<T: 'static>(answer: Answer<T>) -> Turn<T> {
+    Box::pin(ready(answer))
+}

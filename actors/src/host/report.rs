@@ -1,0 +1,177 @@
+//! A device reports on a command, or asks for one: the turn that everything else exists for.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use entities::turn::{EntryChange, NewOrphan, NewResult, Turn as Rows, Wake};
+use entities::{command, orphan_result, queue_entry};
+use protocol::ids::CommandUuid;
+use protocol::queue::{self, Change, Decision, Filing, Heard, OrphanReason, State};
+use protocol::time::Timestamp;
+
+use super::{Host, Sender, Turn, at_once};
+use crate::ask::{Answer, Refusal};
+use crate::fault;
+
+/// A report of a device; the answer is the next command, if there is one for it now.
+#[derive(Debug, Message)]
+#[rtype(result = "Answer<Option<Bytes>>")]
+pub struct Report {
+    /// Who reports.
+    pub sender: Sender,
+    /// The status, as far as the queue cares.
+    pub answer: queue::Answer,
+    /// The status in the device's words.
+    pub status: String,
+    /// The command; absent when the device only asks for one.
+    pub command: Option<CommandUuid>,
+    /// The report as it came.
+    pub body: Bytes,
+}
+
+impl Handler<Report> for Host {
+    type Result = AtomicResponse<Self, Answer<Option<Bytes>>>;
+
+    fn handle(&mut self, report: Report, _: &mut Context<Self>) -> Self::Result {
+        fault::point("host.report");
+        let sender = report.sender.clone();
+        self.turn_of(&sender, |host, context| host.hear(report, context))
+    }
+}
+
+impl Host {
+    fn hear(&mut self, report: Report, context: &mut Context<Self>) -> Turn<Option<Bytes>> {
+        let Some(channel) = self.channel(&report.sender.channel.id) else {
+            return at_once(Ok(None)); // a user who has not announced a token yet
+        };
+        match &report.command {
+            Some(uuid) if !channel.queue.is_pending(uuid) => self.look_up_end(report),
+            _ => self.decide(report, None, context),
+        }
+    }
+
+    /// The command is not pending: how did it end?
+    fn look_up_end(&mut self, report: Report) -> Turn<Option<Bytes>> {
+        let reader = self.parts.reader.clone();
+        let uuid = report.command.as_ref().map(|uuid| uuid.as_str().to_owned()).unwrap_or_default();
+        let row = self.channel(&report.sender.channel.id).map_or(0, |channel| channel.row);
+        let looking = async move { queue_entry::ended_state(&reader, row, uuid).await };
+        Box::pin(looking.into_actor(self).then(|ended, host, context| match ended {
+            Ok(code) => host.decide(report, code.and_then(State::from_code), context),
+            Err(error) => at_once(Err(Refusal::soon(error))),
+        }))
+    }
+
+    fn decide(&mut self, report: Report, ended: Option<State>, context: &mut Context<Self>) -> Turn<Option<Bytes>> {
+        let (now, policy) = (self.now(), self.parts.config.clone());
+        let id = report.sender.channel.id.clone();
+        let others = self.channels.iter().filter(|channel| channel.id != id);
+        let others_wake_at = others.filter_map(|channel| channel.queue.wake_at()).min();
+        let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
+        let heard = Heard { answer: report.answer, uuid: report.command.as_ref(), ended };
+        let decision = channel.queue.decide(&heard, now, &policy.queue);
+        let mut rows = rows_of(channel.row, &decision, report, now);
+        let body = decision.next.as_ref().and_then(|next| channel.bodies.get(&next.id).cloned());
+        fault::point("host.report.decided");
+        if rows.is_empty() {
+            channel.queue.adopt(&decision);
+            self.rearm(context);
+            return at_once(Ok(None));
+        }
+        rows.wake = self.wake_sooner(decision.wake_at.into_iter().chain(others_wake_at).min());
+        self.commit(id, decision, rows, body)
+    }
+
+    fn commit(
+        &mut self,
+        id: protocol::apple::channel::EnrollmentId,
+        decision: Decision,
+        rows: Rows,
+        body: Option<Bytes>,
+    ) -> Turn<Option<Bytes>> {
+        self.guard.suspect(decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id)));
+        let (reader, writer, wake) = (self.parts.reader.clone(), self.parts.writer.clone(), rows.wake);
+        let next = decision.next.as_ref().map(|next| next.id);
+        let committing = async move {
+            let body = match (next, body) {
+                (Some(entry), None) => Some(Bytes::from(command::body_of_entry(&reader, entry).await?)),
+                (_, body) => body,
+            };
+            writer.host_turn(rows).await?;
+            Ok(body)
+        };
+        Box::pin(committing.into_actor(self).map(move |committed, host, context| {
+            fault::point("host.report.committed");
+            let body = host.settle(committed, context)?;
+            host.stored(wake);
+            if let Some(channel) = host.channel(&id) {
+                channel.queue.adopt(&decision);
+                channel.forget_bodies();
+            }
+            host.rearm(context);
+            Ok(body)
+        }))
+    }
+
+    /// The change of the row's wake-up time that work which is due sooner needs.
+    pub(super) fn wake_sooner(&self, wake_at: Option<Timestamp>) -> Option<Wake> {
+        let at = wake_at.filter(|at| self.stored_wake_at.is_none_or(|stored| *at < stored))?;
+        Some(Wake::By { host_id: self.id.0, at: at.millis() })
+    }
+
+    /// Remembers what the row says now.
+    pub(super) fn stored(&mut self, wake: Option<Wake>) {
+        match wake {
+            Some(Wake::By { at, .. }) => self.stored_wake_at = Some(Timestamp::from_millis(at)),
+            Some(Wake::Later { at, .. }) => self.stored_wake_at = at.map(Timestamp::from_millis),
+            None => {}
+        }
+    }
+}
+
+fn rows_of(enrollment_id: i64, decision: &Decision, report: Report, now: Timestamp) -> Rows {
+    let mut rows = Rows { entries: decision.changes.iter().map(entry_change).collect(), ..Rows::default() };
+    let received_at = now.millis();
+    match decision.filing {
+        Filing::Nothing => {}
+        Filing::Result(entry_id) => {
+            let body = report.body.to_vec();
+            rows.results.push(NewResult { entry_id, status: report.status, body, received_at });
+        }
+        Filing::Orphan(reason) => rows.orphans.push(NewOrphan {
+            enrollment_id,
+            command_uuid: report.command.map(|uuid| uuid.as_str().to_owned()).unwrap_or_default(),
+            status: report.status,
+            reason: match reason {
+                OrphanReason::Unknown => orphan_result::UNKNOWN,
+                OrphanReason::Late => orphan_result::LATE,
+            },
+            body: report.body.to_vec(),
+            received_at,
+        }),
+    }
+    rows
+}
+
+pub(super) fn entry_change(change: &Change) -> EntryChange {
+    EntryChange {
+        id: change.id,
+        state: change.state.code(),
+        attempts: change.attempts,
+        not_now_tally: change.not_now_tally,
+        sent_at: change.sent_at.map(Timestamp::millis),
+        changed_at: change.at.millis(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_rules_mean_the_same_states() {
+        assert_eq!(State::TERMINAL_CODE, queue_entry::TERMINAL);
+        assert_eq!(State::Superseded.code(), queue_entry::SUPERSEDED);
+        assert_eq!(State::Parked.code(), queue_entry::PARKED);
+        assert_eq!(State::Queued.code(), 0, "the default of new rows");
+    }
+}

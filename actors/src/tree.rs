@@ -1,0 +1,136 @@
+//! The supervision tree: everything that runs, on one screen.
+
+use std::sync::Arc;
+
+use entities::{Reader, Writer};
+use tokio::runtime::Handle as Io;
+
+use crate::Hosts;
+use crate::apns::{self, Apns, ApnsConfig};
+use crate::ask::Handle;
+use crate::authority::{Authority, AuthorityConfig};
+use crate::clock::Clock;
+use crate::dispatcher::Dispatcher;
+use crate::host::{HostConfig, HostParts};
+use crate::housekeeping::Housekeeping;
+use crate::keeper::{Crashed, Keeper};
+use crate::registrar::Registrar;
+use crate::seen::Seen;
+use crate::supervisor::{Limit, Node, Strategy};
+use crate::trust::Trust;
+
+/// Everything that runs, in start order; it stops in reverse. Who is told starts before who tells.
+///
+/// Hosts are not named here: they come and go in the directory ([`crate::hosts`]), which `keeper` looks after.
+pub static TREE: Node<Parts> = Node::Group(
+    "root",
+    Strategy::OneForOne,
+    Limit::per_minute(3),
+    &[
+        Node::Group("push", Strategy::OneForOne, Limit::per_minute(10), &[Node::Worker("apns", Apns::launch)]),
+        Node::Group(
+            "hosts",
+            Strategy::RestForOne,
+            Limit::per_minute(5),
+            &[Node::Worker("keeper", Keeper::launch), Node::Worker("dispatcher", Dispatcher::launch)],
+        ),
+        Node::Group(
+            "enrollment",
+            Strategy::OneForOne,
+            Limit::per_minute(5),
+            &[Node::Worker("authority", Authority::launch), Node::Worker("registrar", Registrar::launch)],
+        ),
+        Node::Group(
+            "jobs",
+            Strategy::OneForOne,
+            Limit::per_minute(5),
+            &[Node::Worker("housekeeping", Housekeeping::launch)],
+        ),
+    ],
+);
+
+/// What actors are made of. Each takes what it keeps; none keeps all of it.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Reads rows.
+    pub reader: Reader,
+    /// Writes rows.
+    pub writer: Writer,
+    /// Tells the time.
+    pub clock: Clock,
+    /// The runtime for everything that waits on sockets and disks.
+    pub io: Io,
+    /// Who behaves how.
+    pub config: Config,
+    /// The directory of hosts.
+    pub hosts: Hosts,
+    /// The memory of certificates.
+    pub trust: Trust,
+    /// Who was seen when.
+    pub seen: Seen,
+    /// What APNs answered.
+    pub pushes: Arc<apns::Tally>,
+    /// Pushes.
+    pub apns: Handle<Apns>,
+    /// Looks after hosts.
+    pub keeper: Handle<Keeper>,
+    /// Queues commands.
+    pub dispatcher: Handle<Dispatcher>,
+    /// Issues identities.
+    pub authority: Handle<Authority>,
+    /// Admits hosts.
+    pub registrar: Handle<Registrar>,
+}
+
+/// The settings of all actors.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// See [`HostConfig`].
+    pub host: Arc<HostConfig>,
+    /// See [`ApnsConfig`].
+    pub apns: Arc<ApnsConfig>,
+    /// See [`AuthorityConfig`].
+    pub authority: Arc<AuthorityConfig>,
+}
+
+impl Parts {
+    /// Puts the parts together; hosts will live on these arbiters.
+    pub fn new(
+        (reader, writer): (Reader, Writer),
+        clock: Clock,
+        io: Io,
+        config: Config,
+        arbiters: Vec<actix::prelude::ArbiterHandle>,
+    ) -> Self {
+        let parts = Self {
+            trust: Trust::new(reader.clone()),
+            reader,
+            writer,
+            clock,
+            io,
+            config,
+            hosts: Hosts::new(arbiters),
+            seen: Seen::default(),
+            pushes: Arc::default(),
+            apns: Handle::default(),
+            keeper: Handle::default(),
+            dispatcher: Handle::default(),
+            authority: Handle::default(),
+            registrar: Handle::default(),
+        };
+        let keeper = parts.keeper.clone();
+        parts.hosts.furnish(parts.of_hosts(), move |crash| keeper.tell(Crashed(crash)));
+        parts
+    }
+
+    fn of_hosts(&self) -> Arc<HostParts> {
+        Arc::new(HostParts {
+            reader: self.reader.clone(),
+            writer: self.writer.clone(),
+            clock: self.clock.clone(),
+            seen: self.seen.clone(),
+            apns: self.apns.clone(),
+            config: self.config.host.clone(),
+        })
+    }
+}
