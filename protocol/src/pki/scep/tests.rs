@@ -263,6 +263,61 @@ fn an_envelope_in_the_spelling_of_the_go_clients_is_opened() {
     assert_eq!(request.spki, signer.certificate().spki());
 }
 
+/// A constructed element of indefinite length (X.690 section 8.1.3.6).
+fn indefinite(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    [&[tag, 0x80], &parts.concat()[..], &[0, 0]].concat()
+}
+
+#[test]
+fn messages_with_indefinite_lengths_are_opened() {
+    use crate::pki::encode::octet_string;
+    use crate::pki::walk::Reader;
+    let signer = newcomer();
+    let primitive = enveloped(&csr(&signer));
+    let mut info = Reader::only(&primitive, 0x30).unwrap();
+    let id = info.next().unwrap().raw;
+    let mut data = Reader::only(info.next().unwrap().body, 0x30).unwrap();
+    let (version, recipients) = (data.next().unwrap().raw, data.next().unwrap().raw);
+    let mut encrypted = data.enter(0x30).unwrap();
+    let (kind, algorithm) = (encrypted.next().unwrap().raw, encrypted.next().unwrap().raw);
+    let (first, second) = encrypted.next().unwrap().body.split_at(100);
+    let content = indefinite(0xa0, &[&octet_string(first), &octet_string(second)]);
+    let data = indefinite(0x30, &[version, recipients, &indefinite(0x30, &[kind, algorithm, &content])]);
+    let envelope = indefinite(0x30, &[id, &indefinite(0xa0, &[&data])]);
+
+    let signed = message(&signer, &envelope, usual_attributes("19"));
+    let mut info = Reader::only(&signed, 0x30).unwrap();
+    let id = info.next().unwrap().raw;
+    let mut data = Reader::only(info.next().unwrap().body, 0x30).unwrap();
+    let (version, digests) = (data.next().unwrap().raw, data.next().unwrap().raw);
+    data.next().unwrap();
+    let (certificates, infos) = (data.next().unwrap().body, data.next().unwrap().raw);
+    let (first, second) = envelope.split_at(200);
+    let octets = indefinite(0x24, &[&octet_string(first), &octet_string(second)]);
+    let id_data = crate::pki::encode::oid(&crate::pki::algorithm::ID_DATA);
+    let content = indefinite(0x30, &[&id_data, &indefinite(0xa0, &[&octets])]);
+    let data = indefinite(0x30, &[version, digests, &content, &indefinite(0xa0, &[certificates]), infos]);
+    let message = indefinite(0x30, &[id, &indefinite(0xa0, &[&data])]);
+
+    let request = Request::open(&message, ra(), &STRICT).unwrap();
+    assert_eq!(request.spki, signer.certificate().spki());
+}
+
+#[test]
+fn envelopes_of_openssl_are_opened() {
+    use openssl::cms::{CMSOptions, CmsContentInfo};
+    let mut recipients = openssl::stack::Stack::new().unwrap();
+    for certificate in [authority().certificate(), identity(ec_key(), "agreement").certificate(), ra().certificate()] {
+        recipients.push(certificate.to_openssl().unwrap()).unwrap();
+    }
+    let cipher = openssl::symm::Cipher::aes_192_cbc();
+    for flags in [CMSOptions::BINARY, CMSOptions::BINARY | CMSOptions::USE_KEYID] {
+        let sealed = CmsContentInfo::encrypt(&recipients, b"content", cipher, flags).unwrap().to_der().unwrap();
+        let opened = envelope::open(&sealed, ra(), |_| true);
+        assert_eq!(opened, Ok((b"content".to_vec(), Cipher::Aes192)));
+    }
+}
+
 #[test]
 fn a_key_that_does_not_decrypt_fails_where_wrong_content_does() {
     let signer = newcomer();
