@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::pki::authority::{Authority, AuthorityRole};
 use crate::pki::fixtures::{NOW, YEAR, authority, ec_key, identity, rsa_key};
+use crate::pki::issue::self_signed;
 use crate::pki::public_key::Curve;
 
 #[test]
@@ -94,6 +95,8 @@ fn only_the_key_that_signed_makes_an_issuer() {
     assert!(authority().certificate().is_issued_by(authority().certificate()));
     assert!(!device.certificate().is_issued_by(namesake.certificate()), "same name, other key");
     assert!(!authority().certificate().is_issued_by(device.certificate()));
+    let renamed = self_signed(authority().signer().key().to_owned(), "Another CA", NOW, YEAR).unwrap();
+    assert!(!device.certificate().is_issued_by(renamed.certificate()), "same key, other name");
 
     let der = device.certificate().der();
     let at = der.windows(8).position(|window| window == b"device-1").unwrap();

@@ -23,7 +23,7 @@ pub struct CaCertificates {
 pub fn ca_certificates(authority: &Certificate, ra: Option<&Certificate>) -> CaCertificates {
     match ra {
         None => CaCertificates { content_type: CONTENT_TYPE_CA_CERTIFICATE, body: authority.der().to_vec() },
-        // The registration authority first, as the servers that clients were tested with have it.
+        // Clients tell the two apart by CA:TRUE; one that takes the first for encryption finds the right one too.
         Some(ra) => CaCertificates { content_type: CONTENT_TYPE_CA_RA_CERTIFICATES, body: degenerate([ra, authority]) },
     }
 }

@@ -121,7 +121,7 @@ impl Request {
 
     /// Reads the reply: signed by `server`, to this request, encrypted to `signer`.
     pub fn read_reply(&self, reply: &[u8], signer: &Signer, server: &Certificate) -> Result<Reply, ReplyError> {
-        // A refusal carries no content; its attributes are signed all the same.
+        // Some servers leave the content of a refusal out; its attributes are signed all the same.
         let verified = match verify_allowing(Digest::Sha1, reply, None) {
             Err(SignatureError::NoContent) => verify_allowing(Digest::Sha1, reply, Some(&[])),
             other => other,

@@ -53,10 +53,10 @@ pub(super) enum EnvelopeError {
     Undecipherable,
 }
 
+/// The parts of an EnvelopedData.
 struct Enveloped<'a> {
-    encrypted_key: &'a [u8],
-    cipher: Cipher,
-    iv: &'a [u8],
+    recipients: Reader<'a>,
+    algorithm: Algorithm<'a>,
     content: &'a [u8],
 }
 
@@ -66,13 +66,17 @@ pub(super) fn open(
     recipient: &Signer,
     accept: impl Fn(Cipher) -> bool,
 ) -> Result<(Vec<u8>, Cipher), EnvelopeError> {
-    let der = definite(enveloped).ok_or(EnvelopeError::Malformed)?;
-    let envelope = Enveloped::read(&der, recipient.certificate())?;
-    if !accept(envelope.cipher) || envelope.iv.len() != envelope.cipher.iv_len() {
-        return Err(EnvelopeError::Cipher);
-    }
-    let content = envelope.decrypt(recipient).map_err(|_| EnvelopeError::Undecipherable)?;
-    Ok((content, envelope.cipher))
+    let der = primitive(enveloped).ok_or(EnvelopeError::Malformed)?;
+    let envelope = Enveloped::read(&der).ok_or(EnvelopeError::Malformed)?;
+    let encrypted_key = find_key(envelope.recipients, recipient.certificate())?;
+    let (cipher, iv) = envelope.cipher().filter(|(cipher, _)| accept(*cipher)).ok_or(EnvelopeError::Cipher)?;
+    // A key that does not decrypt, or has the wrong length, is replaced by a random one, so that both ways end in the
+    // same place: content that does not decrypt (RFC 3218 section 2.3.2).
+    let random = cipher.random_key().map_err(|_| EnvelopeError::Undecipherable)?;
+    let key = transported_key(encrypted_key, recipient).unwrap_or_default();
+    let key = if key.len() == random.len() { key } else { random };
+    let content = symm::decrypt(cipher.openssl(), &cipher.openssl_key(&key), Some(iv), envelope.content);
+    content.map(|content| (content, cipher)).map_err(|_| EnvelopeError::Undecipherable)
 }
 
 /// Encrypts `content` to the RSA key of `recipient`.
@@ -115,28 +119,17 @@ pub enum SealError {
     OpenSsl(#[from] ErrorStack),
 }
 
-/// The envelope in definite lengths; Apple's encoder and streaming ones write indefinite ones.
-fn definite(enveloped: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if Enveloped::parts(enveloped).is_some() {
+/// The envelope in DER. Apple's encoder and streaming ones write indefinite lengths, the Go clients (mdmb) an OCTET
+/// STRING inside the tag: OpenSSL makes one primitive value of it.
+fn primitive(enveloped: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if Enveloped::read(enveloped).is_some() {
         return Some(Cow::Borrowed(enveloped));
     }
     CmsContentInfo::from_der(enveloped).and_then(|parsed| parsed.to_der()).ok().map(Cow::Owned)
 }
 
 impl<'a> Enveloped<'a> {
-    fn read(der: &'a [u8], recipient: &Certificate) -> Result<Self, EnvelopeError> {
-        let (recipients, mut encrypted) = Self::parts(der).ok_or(EnvelopeError::Malformed)?;
-        let encrypted_key = find_key(recipients, recipient)?;
-        encrypted.take(tag::OID).ok_or(EnvelopeError::Malformed)?;
-        let algorithm = encrypted.enter(tag::SEQUENCE).and_then(Algorithm::read).ok_or(EnvelopeError::Malformed)?;
-        let content = encrypted.take(tag::CONTEXT_0_PRIMITIVE).ok_or(EnvelopeError::Malformed)?.body;
-        let cipher = Cipher::from_oid(algorithm.oid).ok_or(EnvelopeError::Cipher)?;
-        let iv = algorithm.parameters.filter(|iv| iv.tag == tag::OCTET_STRING).ok_or(EnvelopeError::Cipher)?.body;
-        Ok(Self { encrypted_key, cipher, iv, content })
-    }
-
-    /// The RecipientInfos and the EncryptedContentInfo.
-    fn parts(der: &'a [u8]) -> Option<(Reader<'a>, Reader<'a>)> {
+    fn read(der: &'a [u8]) -> Option<Self> {
         let mut info = Reader::only(der, tag::SEQUENCE)?;
         info.take(tag::OID).filter(|id| id.body == ID_ENVELOPED_DATA.as_bytes())?;
         let explicit = info.take(tag::CONTEXT_0)?;
@@ -145,19 +138,21 @@ impl<'a> Enveloped<'a> {
         data.take(tag::INTEGER)?;
         data.optional(tag::CONTEXT_0);
         let recipients = data.enter(tag::SET)?;
-        let encrypted = data.enter(tag::SEQUENCE)?;
+        let mut encrypted = data.enter(tag::SEQUENCE)?;
         data.optional(tag::CONTEXT_1);
         data.end()?;
-        Some((recipients, encrypted))
+
+        encrypted.take(tag::OID)?;
+        let algorithm = Algorithm::read(encrypted.enter(tag::SEQUENCE)?)?;
+        let content = encrypted.take(tag::CONTEXT_0_PRIMITIVE)?.body;
+        encrypted.end()?;
+        Some(Self { recipients, algorithm, content })
     }
 
-    fn decrypt(&self, recipient: &Signer) -> Result<Vec<u8>, ErrorStack> {
-        // A key that does not decrypt, or has the wrong length, is replaced by a random one, so that both ways end in
-        // the same place: content that does not decrypt (RFC 3218 section 2.3.2).
-        let random = self.cipher.random_key()?;
-        let key = transported_key(self.encrypted_key, recipient).unwrap_or_default();
-        let key = if key.len() == random.len() { key } else { random };
-        symm::decrypt(self.cipher.openssl(), &self.cipher.openssl_key(&key), Some(self.iv), self.content)
+    fn cipher(&self) -> Option<(Cipher, &'a [u8])> {
+        let cipher = Cipher::from_oid(self.algorithm.oid)?;
+        let iv = self.algorithm.parameters.filter(|iv| iv.tag == tag::OCTET_STRING)?.body;
+        (iv.len() == cipher.iv_len()).then_some((cipher, iv))
     }
 }
 

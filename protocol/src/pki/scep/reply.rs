@@ -11,6 +11,7 @@ use super::attributes::{
 use super::certificates::degenerate;
 use super::envelope::{SealError, seal};
 use super::request::{ReplyContext, Request};
+use crate::pki::algorithm::Digest;
 use crate::pki::certificate::Certificate;
 use crate::pki::signature::{Signing, signed_data};
 use crate::pki::signer::Signer;
@@ -46,11 +47,11 @@ fn reply(
     ]);
     let signing = Signing {
         content,
-        // RFC 8894 section 3.1: without an envelope the content is left out.
-        detached: content.is_empty(),
+        // A refusal has empty content rather than none: certmonger's OpenSSL verifies no message without.
+        detached: false,
         attributes: Some(attributes),
         chain: &[],
-        digest: context.digest,
+        digest: context.digest.max(Digest::Sha1),
     };
     signed_data(signing, ra)
 }

@@ -22,9 +22,10 @@ pub struct Policy {
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// PKCSReq (19): a first certificate, signed by the key that asks; authorized by its challenge.
+    /// PKCSReq (19) signed by the key that asks: a first certificate, authorized by its challenge.
     Enroll,
-    /// RenewalReq (17): signed by a current certificate ([`Request::signer`]), which the caller must know and accept.
+    /// RenewalReq (17), or PKCSReq signed by another key than the one that asks, as drafts before the RFC and certmonger
+    /// renew: authorized by [`Request::signer`] alone, which the caller must know as a current certificate of its own.
     Renew,
 }
 
@@ -95,9 +96,6 @@ pub enum Refusal {
     /// The certification request.
     #[error("{0}")]
     Csr(String),
-    /// A first request that is not signed by the key it asks a certificate for.
-    #[error("the request asks for another key than it is signed by")]
-    OtherKey,
 }
 
 impl Request {
@@ -123,9 +121,8 @@ impl Request {
             return Err(answerable(Refusal::SignerKey));
         }
         let (csr, cipher) = open_csr(&verified, recipient, policy).map_err(answerable)?;
-        if kind == RequestKind::Enroll && verified.signer.public_key() != Ok(csr.public_key.clone()) {
-            return Err(answerable(Refusal::OtherKey));
-        }
+        let own_key = verified.signer.public_key().is_ok_and(|key| key == csr.public_key);
+        let kind = if own_key { kind } else { RequestKind::Renew };
         let Csr { public_key, spki, common_name, challenge } = csr;
         Ok(Self { kind, signer: verified.signer, public_key, spki, common_name, challenge, context, cipher })
     }

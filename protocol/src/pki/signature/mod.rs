@@ -1,7 +1,7 @@
 //! CMS signatures: the `Mdm-Signature` header, signed profiles, and the outside of SCEP messages.
 //!
 //! Two ways in, and both must agree. [`KnownSigner::check`] is for every request of an enrolled device (about 25 µs):
-//! it says "accepted" or "ask the slow path", never "refused". [`verify`] takes any form that OpenSSL reads (100 to
+//! it says "accepted" or "ask the slow path", never "refused". [`verify`] takes any form that OpenSSL reads (60 to
 //! 400 µs) and has the last word. Neither checks a chain, a validity period or a revocation: the caller knows issued
 //! certificates by fingerprint and asks those questions of its own records.
 //!

@@ -26,7 +26,7 @@ pub(in crate::pki) struct Signing<'a> {
     pub(in crate::pki) attributes: Option<Vec<Vec<u8>>>,
     /// Certificates besides the signer's.
     pub(in crate::pki) chain: &'a [Certificate],
-    /// The digest; MD5 is replaced by SHA-1, nothing of ours is signed with MD5.
+    /// The digest; MD5 with RSA keys only, for simulating old SCEP clients.
     pub(in crate::pki) digest: Digest,
 }
 
@@ -45,7 +45,8 @@ pub fn sign_detached(body: &[u8], signer: &Signer, with_attributes: bool) -> Res
 
 /// Makes a CMS SignedData with one signer, named by issuer and serial number.
 pub(in crate::pki) fn signed_data(signing: Signing<'_>, signer: &Signer) -> Result<Vec<u8>, ErrorStack> {
-    let digest = signing.digest.max(Digest::Sha1);
+    let elliptic = matches!(signer.certificate().key_kind(), KeyKind::Ec(_));
+    let digest = if elliptic { signing.digest.max(Digest::Sha1) } else { signing.digest };
     let digest_algorithm = algorithm(&digest.oid());
     let attributes = match signing.attributes {
         Some(more) => Some(signed_attributes(more, signing.content, digest)?),
@@ -55,10 +56,7 @@ pub(in crate::pki) fn signed_data(signing: Signing<'_>, signer: &Signer) -> Resu
     let signature = OpenSslSigner::new(digest.openssl(), signer.key())?.sign_oneshot_to_vec(signed)?;
 
     let certificate = signer.certificate();
-    let signature_algorithm = match certificate.key_kind() {
-        KeyKind::Ec(_) => bare_algorithm(&ecdsa_with(digest)),
-        KeyKind::Rsa { .. } | KeyKind::Other => algorithm(&RSA_ENCRYPTION),
-    };
+    let signature_algorithm = if elliptic { bare_algorithm(&ecdsa_with(digest)) } else { algorithm(&RSA_ENCRYPTION) };
     let tagged_attributes = attributes.map_or_else(Vec::new, |set| [&[tag::CONTEXT_0], &set[1..]].concat());
     let signer_info = sequence(&[
         &small_integer(1),
