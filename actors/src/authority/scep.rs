@@ -126,26 +126,23 @@ async fn answered_before(desk: &Desk, transaction: &str, request_hash: &[u8]) ->
 }
 
 async fn title_of(desk: &Desk, request: &Request, now: Timestamp) -> Result<Title, Denied> {
-    if let Some(challenge) = &request.challenge {
-        let is_static = desk.config.static_challenge.as_deref().is_some_and(|expected| challenge.matches(expected));
-        if is_static {
-            return Ok(Title { challenge: None, renews: None, promised_serial: None, promised_uuid: None });
-        }
-        let hash = sha256(challenge.expose().as_bytes()).to_vec();
-        let promise = rows::usable(&desk.reader, hash.clone(), now.millis()).await.map_err(Refusal::from)?;
-        if let Some(promise) = promise {
-            return Ok(Title {
-                challenge: Some(hash),
-                renews: promise.renews_enrollment_id.map(EnrollmentRow),
-                promised_serial: promise.promised_serial,
-                promised_uuid: promise.promised_uuid,
-            });
-        }
+    // A renewal stands on its signer alone: a challenge in it would certify a key that the signer does not hold.
+    if request.kind == RequestKind::Renew {
+        return renewal(desk, &request.signer, now).await;
     }
-    match request.kind {
-        RequestKind::Enroll => Err(Denied::Challenge),
-        RequestKind::Renew => renewal(desk, &request.signer, now).await,
+    let challenge = request.challenge.as_ref().ok_or(Denied::Challenge)?;
+    if desk.config.static_challenge.as_deref().is_some_and(|expected| challenge.matches(expected)) {
+        return Ok(Title { challenge: None, renews: None, promised_serial: None, promised_uuid: None });
     }
+    let hash = sha256(challenge.expose().as_bytes()).to_vec();
+    let promise = rows::usable(&desk.reader, hash.clone(), now.millis()).await.map_err(Refusal::from)?;
+    let promise = promise.ok_or(Denied::Challenge)?;
+    Ok(Title {
+        challenge: Some(hash),
+        renews: promise.renews_enrollment_id.map(EnrollmentRow),
+        promised_serial: promise.promised_serial,
+        promised_uuid: promise.promised_uuid,
+    })
 }
 
 /// A renewal is signed by the certificate it replaces, which must be the live one of an enrollment.
