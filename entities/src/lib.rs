@@ -37,4 +37,4 @@ pub mod turn;
 mod writer;
 
 pub use store::{Reader, StoreError};
-pub use writer::Writer;
+pub use writer::{Tally, Writer};

@@ -89,8 +89,8 @@ impl Writer {
     }
 
     /// What the writer has done so far.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
     }
 
     async fn submit<T>(&self, work: Work, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {

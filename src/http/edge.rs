@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::tree::Parts;
+use actors::tree::Front;
 
 use super::body::Budget;
 use super::identity::Proxies;
@@ -11,7 +11,7 @@ use super::identity::Proxies;
 #[derive(Debug)]
 pub struct DeviceEdge {
     /// The actors.
-    pub parts: Parts,
+    pub front: Front,
     /// Memory for large bodies.
     pub budget: Budget,
     /// The largest message of a device, in bytes.
@@ -26,7 +26,7 @@ pub struct DeviceEdge {
 #[derive(Debug)]
 pub struct AdminEdge {
     /// The actors.
-    pub parts: Parts,
+    pub front: Front,
     /// Memory for large bodies.
     pub budget: Budget,
 }
@@ -35,7 +35,7 @@ pub struct AdminEdge {
 #[derive(Debug)]
 pub struct OpsEdge {
     /// The actors.
-    pub parts: Parts,
+    pub front: Front,
     /// What the tree looks like.
     pub board: actors::supervisor::Board,
     /// Whether the server is about to stop.

@@ -17,7 +17,7 @@ pub async fn healthz() -> HttpResponse {
 
 /// `GET /readyz`: the database answers, the tree runs, and the server is not about to stop.
 pub async fn readyz(edge: Data<OpsEdge>) -> HttpResponse {
-    let now = edge.parts.clock.now();
+    let now = edge.front.clock.now();
     let broken: Vec<String> = edge
         .board
         .snapshot(now)
@@ -25,7 +25,7 @@ pub async fn readyz(edge: Data<OpsEdge>) -> HttpResponse {
         .filter(|node| node.health != Health::Running)
         .map(|node| format!("{} is {:?}", node.path, node.health))
         .collect();
-    let database = edge.parts.reader.ping().await.err().map(|error| error.to_string());
+    let database = edge.front.reader.ping().await.err().map(|error| error.to_string());
     let stopping = edge.stopping.load(Relaxed);
     let ready = broken.is_empty() && database.is_none() && !stopping;
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
@@ -34,10 +34,10 @@ pub async fn readyz(edge: Data<OpsEdge>) -> HttpResponse {
 
 /// `GET /tree`: the supervision tree as it lives.
 pub async fn tree(edge: Data<OpsEdge>) -> HttpResponse {
-    let now = edge.parts.clock.now();
+    let now = edge.front.clock.now();
     HttpResponse::Ok().json(json!({
         "nodes": edge.board.snapshot(now),
-        "hosts": edge.parts.hosts.census(),
+        "hosts": edge.front.hosts.census(),
         "uptime_ms": now.since(edge.since).as_millis() as u64,
     }))
 }
@@ -48,8 +48,8 @@ pub async fn metrics(edge: Data<OpsEdge>) -> HttpResponse {
 }
 
 fn render(edge: &OpsEdge) -> String {
-    let now = edge.parts.clock.now();
-    let (census, writer, pushes) = (edge.parts.hosts.census(), edge.parts.writer.tally(), &edge.parts.pushes);
+    let now = edge.front.clock.now();
+    let (census, writer, pushes) = (edge.front.hosts.census(), &edge.front.written, &edge.front.pushes);
     let mut page = Page::default();
     page.one("rookery_uptime_seconds", "gauge", "Seconds since the server started", now.since(edge.since).as_secs());
     page.one("rookery_hosts_resident", "gauge", "Hosts that have an actor now", census.resident);

@@ -79,7 +79,7 @@ async fn serve(
     let parts = Parts::new(stores, clock, io.handle().clone(), config, handles);
     let tree = actors::supervisor::start(&TREE, parts.clone());
     let stopping = Arc::new(AtomicBool::new(false));
-    let ops = OpsEdge { parts: parts.clone(), board: tree.board.clone(), stopping: stopping.clone(), since };
+    let ops = OpsEdge { front: parts.front(), board: tree.board.clone(), stopping: stopping.clone(), since };
     let listening = bindings.listen(&settings, &parts, ops)?;
     let addresses = bindings.addresses(&listening);
     let (device_url, admin_url, ops_url) = (&addresses.device_url, &addresses.admin_url, &addresses.ops_url);
@@ -174,7 +174,7 @@ impl Bindings {
     fn listen(&self, settings: &Settings, parts: &Parts, ops: OpsEdge) -> anyhow::Result<Vec<Listening>> {
         let device = &settings.device;
         let edge = DeviceEdge {
-            parts: parts.clone(),
+            front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
             max_body_bytes: device.max_body_mib * 1024 * 1024,
             proxies: Proxies {
@@ -183,7 +183,7 @@ impl Bindings {
             },
             manage_network_users: device.manage_network_users,
         };
-        let admin = AdminEdge { parts: parts.clone(), budget: Budget::new(device.body_budget_mib) };
+        let admin = AdminEdge { front: parts.front(), budget: Budget::new(device.body_budget_mib) };
         Ok(vec![
             listen(&self.device, Served::Devices(Arc::new(edge)))?,
             listen(&self.admin, Served::Admins(Arc::new(admin)))?,

@@ -40,8 +40,8 @@ pub async fn require(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let token = request.headers().get(header::AUTHORIZATION).and_then(|value| credential(value.as_bytes()));
     let token = token.ok_or_else(ApiError::unauthenticated)?;
-    let now = edge.parts.clock.now().millis();
-    let known = api_token::by_hash(&edge.parts.reader, hash(&token), now).await.map_err(ApiError::from)?;
+    let now = edge.front.clock.now().millis();
+    let known = api_token::by_hash(&edge.front.reader, hash(&token), now).await.map_err(ApiError::from)?;
     let known = known.ok_or_else(ApiError::unauthenticated)?;
     request.extensions_mut().insert(Admin { name: known.name });
     next.call(request).await

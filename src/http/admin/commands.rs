@@ -114,7 +114,7 @@ pub async fn run(
     }
     let run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let command = read_command(&run.command)?;
-    let targets = targets::by_host_uuids(&edge.parts.reader, run.host_uuids).await?;
+    let targets = targets::by_host_uuids(&edge.front.reader, run.host_uuids).await?;
     let ran = Ran {
         command_uuid: command.uuid().as_str(),
         request_type: command.request_type(),
@@ -123,7 +123,7 @@ pub async fn run(
     let response = serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let answer = answers.to_keep(&response);
     let dispatch = dispatch(&command, run.priority, targets.enrollments, &admin.name, answer);
-    match edge.parts.dispatcher.ask(dispatch, DEADLINE).await {
+    match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
         Ok(_) => Ok(HttpResponse::Ok().content_type("application/json").body(response)),
         // The same request may have come twice at once: then the other one's answer is ours.
         Err(refusal) => answers.given().await?.ok_or_else(|| refusal.into()),
@@ -132,7 +132,7 @@ pub async fn run(
 
 /// `GET …/commands/results`
 pub async fn results(query: Query<ResultsQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let reader = &edge.parts.reader;
+    let reader = &edge.front.reader;
     let known = command::by_uuid(reader, query.command_uuid.clone()).await?;
     let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
     let host_id = host_of(&edge, query.host_identifier.as_deref()).await?;
@@ -164,8 +164,8 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
     let states = command_status.as_deref().map_or(Ok(Vec::new()), states)?;
     let filter = Filter { host_id, command_uuid: None, request_type, states };
     let (offset, limit) = paging.window(100)?;
-    let rows = command_status::list(&edge.parts.reader, filter.clone(), offset, limit).await?;
-    let counts = command_status::count_by_state(&edge.parts.reader, filter).await?;
+    let rows = command_status::list(&edge.front.reader, filter.clone(), offset, limit).await?;
+    let counts = command_status::count_by_state(&edge.front.reader, filter).await?;
     let count: i64 = counts.iter().map(|(_, count)| count).sum();
     let meta = paging.meta(offset, limit, rows.len(), count);
     let results: Vec<Shown> = rows.into_iter().map(Shown::of).collect();
@@ -216,7 +216,7 @@ fn read_command(text: &str) -> Result<Command, ApiError> {
 
 async fn host_of(edge: &AdminEdge, identifier: Option<&str>) -> Result<Option<i64>, ApiError> {
     let Some(identifier) = identifier else { return Ok(None) };
-    let found = host::by_identifier(&edge.parts.reader, identifier.to_owned()).await?;
+    let found = host::by_identifier(&edge.front.reader, identifier.to_owned()).await?;
     found.map(|host| Some(host.id)).ok_or_else(|| ApiError::not_found("Invalid Host"))
 }
 
@@ -279,7 +279,7 @@ impl Answers<'_> {
     /// The answer that was given under this key, if the request is the same.
     async fn given(&self) -> Result<Option<HttpResponse>, ApiError> {
         let Some(key) = &self.key else { return Ok(None) };
-        let given = idempotency::answer(&self.edge.parts.reader, self.admin.to_owned(), key.clone()).await?;
+        let given = idempotency::answer(&self.edge.front.reader, self.admin.to_owned(), key.clone()).await?;
         let Some(given) = given else { return Ok(None) };
         if given.request_hash != sha256(self.request_hash) {
             return Err(ApiError::invalid("Idempotency-Key", "this key was used for another request"));
@@ -298,7 +298,7 @@ impl Answers<'_> {
             request_hash: sha256(self.request_hash).to_vec(),
             status: 200,
             response: response.to_vec(),
-            created_at: self.edge.parts.clock.now().millis(),
+            created_at: self.edge.front.clock.now().millis(),
         })
     }
 }

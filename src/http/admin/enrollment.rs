@@ -41,12 +41,12 @@ struct Secret {
 pub async fn manual(query: Query<ManualQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let ManualQuery { serial, uuid } = query.into_inner();
     let invite = Invite { entitlement: Entitlement::Admin, promised_serial: serial, promised_uuid: uuid };
-    Ok(mobileconfig(edge.parts.authority.ask(invite, DEADLINE).await?))
+    Ok(mobileconfig(edge.front.authority.ask(invite, DEADLINE).await?))
 }
 
 /// `GET …/spec/enroll_secret`
 pub async fn secrets(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let known = enroll_secret::list(&edge.parts.reader).await?;
+    let known = enroll_secret::list(&edge.front.reader).await?;
     let shown: Vec<serde_json::Value> = known
         .iter()
         .map(|row| json!({ "secret": row.secret, "created_at": Timestamp::from_millis(row.created_at).to_rfc3339() }))
@@ -64,6 +64,6 @@ pub async fn replace_secrets(payload: Payload, edge: Data<AdminEdge>) -> Result<
     if secrets.len() > 50 || !secrets.iter().all(sound) {
         return Err(ApiError::invalid("secrets", "at most 50 secrets of 16 to 255 printable characters each"));
     }
-    edge.parts.authority.ask(ReplaceSecrets { secrets }, DEADLINE).await?;
+    edge.front.authority.ask(ReplaceSecrets { secrets }, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({})))
 }

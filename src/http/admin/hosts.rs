@@ -48,50 +48,50 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
         offset,
         limit,
     };
-    let hosts = host::list(&edge.parts.reader, search).await?;
-    let channels = enrollment::list_of_hosts(&edge.parts.reader, hosts.iter().map(|host| host.id).collect()).await?;
+    let hosts = host::list(&edge.front.reader, search).await?;
+    let channels = enrollment::list_of_hosts(&edge.front.reader, hosts.iter().map(|host| host.id).collect()).await?;
     let shown: Vec<Value> = hosts.iter().map(|host| show(&edge, host, &channels)).collect();
     Ok(HttpResponse::Ok().json(json!({ "hosts": shown })))
 }
 
 /// `GET …/hosts/count`
 pub async fn count(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let count = host::count(&edge.parts.reader, query.into_inner().query).await?;
+    let count = host::count(&edge.front.reader, query.into_inner().query).await?;
     Ok(HttpResponse::Ok().json(json!({ "count": count })))
 }
 
 /// `GET …/hosts/{id}`
 pub async fn by_id(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let found = host::by_id(&edge.parts.reader, id.into_inner().1).await?;
+    let found = host::by_id(&edge.front.reader, id.into_inner().1).await?;
     detail(&edge, found).await
 }
 
 /// `GET …/hosts/identifier/{identifier}`
 pub async fn by_identifier(id: Path<(String, String)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let found = host::by_identifier(&edge.parts.reader, id.into_inner().1).await?;
+    let found = host::by_identifier(&edge.front.reader, id.into_inner().1).await?;
     detail(&edge, found).await
 }
 
 /// `GET …/hosts/{id}/mdm`
 pub async fn mdm(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let found = host::by_id(&edge.parts.reader, id.into_inner().1).await?.ok_or_else(not_found)?;
+    let found = host::by_id(&edge.front.reader, id.into_inner().1).await?.ok_or_else(not_found)?;
     let status = mdm_status(found.mdm_status);
-    let server_url = &edge.parts.config.authority.server_url;
+    let server_url = &edge.front.authority_config.server_url;
     Ok(HttpResponse::Ok()
         .json(json!({ "enrollment_status": status, "server_url": server_url, "name": "Rookery", "id": 1 })))
 }
 
 /// `GET …/hosts/{id}/actor`: what its actor holds in memory, for operators; ours. Starts the actor if it has none.
 pub async fn actor(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let state = edge.parts.hosts.ask(HostId(id.into_inner().1), Observe, DEADLINE).await?;
+    let state = edge.front.hosts.ask(HostId(id.into_inner().1), Observe, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(state))
 }
 
 /// `GET …/hosts/{id}/orphan_results`: reports that belonged to no pending command; ours.
 pub async fn orphans(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let mut shown = Vec::new();
-    for channel in enrollment::list_of_host(&edge.parts.reader, id.into_inner().1).await? {
-        for orphan in orphan_result::list(&edge.parts.reader, channel.id, 100).await? {
+    for channel in enrollment::list_of_host(&edge.front.reader, id.into_inner().1).await? {
+        for orphan in orphan_result::list(&edge.front.reader, channel.id, 100).await? {
             shown.push(json!({
                 "enrollment_id": channel.external_id,
                 "command_uuid": orphan.command_uuid,
@@ -106,7 +106,7 @@ pub async fn orphans(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<H
 
 async fn detail(edge: &AdminEdge, found: Option<host::Model>) -> Result<HttpResponse, ApiError> {
     let host = found.ok_or_else(not_found)?;
-    let channels = enrollment::list_of_host(&edge.parts.reader, host.id).await?;
+    let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
     let mut shown = show(edge, &host, &channels);
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
@@ -123,7 +123,7 @@ fn not_found() -> ApiError {
 fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model]) -> Value {
     let connected = channels.iter().any(|channel| channel.host_id == host.id && channel.enabled);
     let online =
-        host.last_seen_at.is_some_and(|seen| edge.parts.clock.now().since(Timestamp::from_millis(seen)) < ONLINE);
+        host.last_seen_at.is_some_and(|seen| edge.front.clock.now().since(Timestamp::from_millis(seen)) < ONLINE);
     json!({
         "id": host.id,
         "uuid": host.uuid.clone().unwrap_or_default(),
@@ -145,7 +145,7 @@ fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model]) ->
         "last_enrolled_at": moment(enrolled_at(host, channels)),
         "mdm": {
             "enrollment_status": mdm_status(host.mdm_status),
-            "server_url": if connected { Value::from(edge.parts.config.authority.server_url.clone()) } else { Value::Null },
+            "server_url": if connected { Value::from(edge.front.authority_config.server_url.clone()) } else { Value::Null },
             "name": if connected { "Rookery" } else { "" },
             "connected_to_fleet": connected,
             "encryption_key_available": false,

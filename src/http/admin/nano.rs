@@ -80,7 +80,7 @@ pub async fn enqueue(
     if !rows.is_empty() {
         let mut dispatch = dispatch(&command, 0, rows, &admin.name, None);
         dispatch.push = !no_push;
-        edge.parts.dispatcher.ask(dispatch, DEADLINE).await?;
+        edge.front.dispatcher.ask(dispatch, DEADLINE).await?;
     }
     for id in channels.into_keys() {
         let push_result = (!no_push).then(|| "scheduled".to_owned());
@@ -121,13 +121,13 @@ pub async fn upload(
     let body = body.map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let (certificate, private_key) = split_pem(&body)?;
     let upload = Upload { certificate, private_key, may_be_new_topic: query.new_topic == "1" };
-    let (topic, not_after) = edge.parts.apns.ask(upload, DEADLINE).await?;
+    let (topic, not_after) = edge.front.apns.ask(upload, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({ "topic": topic, "not_after": not_after.to_rfc3339() })))
 }
 
 /// `GET /v1/pushcert?topic=`
 pub async fn certificate(query: Query<TopicQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, NanoError> {
-    let found = push_certificate::by_topic(&edge.parts.reader, query.into_inner().topic).await?;
+    let found = push_certificate::by_topic(&edge.front.reader, query.into_inner().topic).await?;
     let missing = || NanoError::new(StatusCode::NOT_FOUND, "there is no push certificate for this topic");
     let row = found.ok_or_else(missing)?;
     let not_after = Timestamp::from_millis(row.not_after).to_rfc3339();
@@ -143,7 +143,7 @@ async fn find(
     if ids.is_empty() || ids.len() > MAX_IDS {
         return Err(NanoError::new(StatusCode::BAD_REQUEST, format!("name 1 to {MAX_IDS} enrollment ids")));
     }
-    let known = enrollment::list_by_external_ids(&edge.parts.reader, ids.clone()).await?;
+    let known = enrollment::list_by_external_ids(&edge.front.reader, ids.clone()).await?;
     let on: HashMap<String, enrollment::Model> =
         known.into_iter().filter(|row| row.enabled).map(|row| (row.external_id.clone(), row)).collect();
     let refused = |id: &String| {
@@ -156,7 +156,7 @@ async fn find(
 
 async fn push_one(edge: &AdminEdge, target: PushTarget) -> Outcome {
     let nothing = Outcome::default();
-    match edge.parts.apns.ask(PushNow { target }, DEADLINE).await {
+    match edge.front.apns.ask(PushNow { target }, DEADLINE).await {
         Ok(Feedback::Sent { apns_id }) => Outcome { push_result: Some(apns_id.unwrap_or_default()), ..nothing },
         Ok(Feedback::TokenDead { .. }) => Outcome { push_error: Some("the push token is dead".into()), ..nothing },
         Ok(Feedback::Rejected { reason } | Feedback::TopicRejected { reason }) => {

@@ -32,8 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// Takes in a message of a device.
 pub async fn mdm(request: HttpRequest, payload: Payload, edge: Data<DeviceEdge>) -> Result<HttpResponse, DeviceError> {
     let body = edge.budget.read(payload, edge.max_body_bytes).await?;
-    let now = edge.parts.clock.now();
-    let vetted = identity::vet(&request, &body, &edge.parts.trust, &edge.proxies, now).await?;
+    let now = edge.front.clock.now();
+    let vetted = identity::vet(&request, &body, &edge.front.trust, &edge.proxies, now).await?;
     match Message::parse(&body, edge.max_body_bytes)? {
         Message::Report(said) => report(&edge, vetted, said, body).await,
         Message::CheckIn(said) => check_in(&edge, vetted, said).await,
@@ -64,7 +64,7 @@ async fn report(
         sender: Sender { channel: said.channel, fingerprint: vetted.fingerprint },
         body,
     };
-    let next = edge.parts.hosts.ask(bound(vetted)?, report, DEADLINE).await?;
+    let next = edge.front.hosts.ask(bound(vetted)?, report, DEADLINE).await?;
     Ok(next.map_or_else(empty, |command| document("application/xml", command)))
 }
 
@@ -74,7 +74,7 @@ async fn check_in(
     said: apple::check_in::CheckIn,
 ) -> Result<HttpResponse, DeviceError> {
     let sender = Sender { channel: said.channel, fingerprint: vetted.fingerprint };
-    let hosts = &edge.parts.hosts;
+    let hosts = &edge.front.hosts;
     match said.kind {
         CheckInKind::Authenticate(message) => return authenticate(edge, vetted, sender, message).await,
         CheckInKind::TokenUpdate(message) => {
@@ -125,10 +125,10 @@ async fn authenticate(
         Some(host) => host,
         None => {
             let admit = Admit { description: describe(&sender, &message), enrollment: sender.channel.id.clone() };
-            edge.parts.registrar.ask(admit, DEADLINE).await?
+            edge.front.registrar.ask(admit, DEADLINE).await?
         }
     };
-    edge.parts.hosts.ask(host, authenticate::Authenticate { sender, message }, DEADLINE).await?;
+    edge.front.hosts.ask(host, authenticate::Authenticate { sender, message }, DEADLINE).await?;
     Ok(empty())
 }
 
@@ -138,7 +138,7 @@ async fn declarative(
     sender: Sender,
     endpoint: apple::check_in::Endpoint,
 ) -> Result<HttpResponse, DeviceError> {
-    match edge.parts.hosts.ask(bound(vetted)?, Declarative { sender, endpoint }, DEADLINE).await? {
+    match edge.front.hosts.ask(bound(vetted)?, Declarative { sender, endpoint }, DEADLINE).await? {
         Declared::Document(json) => Ok(document("application/json", json)),
         Declared::Taken => Ok(empty()),
         Declared::NotAssigned => Err(DeviceError::NotAssigned),

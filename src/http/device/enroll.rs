@@ -26,7 +26,7 @@ pub struct Parameters {
 pub async fn profile(parameters: Query<Parameters>, edge: Data<DeviceEdge>) -> Result<HttpResponse, EnrollError> {
     let entitlement = Entitlement::EnrollSecret(parameters.into_inner().token);
     let invite = Invite { entitlement, promised_serial: None, promised_uuid: None };
-    let signed = edge.parts.authority.ask(invite, DEADLINE).await?;
+    let signed = edge.front.authority.ask(invite, DEADLINE).await?;
     Ok(mobileconfig(signed))
 }
 

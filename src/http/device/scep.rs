@@ -33,16 +33,16 @@ pub async fn scep(
 ) -> Result<HttpResponse, DeviceError> {
     match parameters.operation.as_str() {
         "GetCACaps" => {
-            let policy = Policy { allow_legacy: edge.parts.config.authority.allow_legacy };
+            let policy = Policy { allow_legacy: edge.front.authority_config.allow_legacy };
             Ok(HttpResponse::Ok().content_type(CONTENT_TYPE_CAPABILITIES).body(capabilities(&policy)))
         }
         "GetCACert" => {
-            let certificates = edge.parts.authority.ask(GetCaCertificates, DEADLINE).await?;
+            let certificates = edge.front.authority.ask(GetCaCertificates, DEADLINE).await?;
             Ok(HttpResponse::Ok().content_type(certificates.content_type).body(certificates.body))
         }
         "PKIOperation" => {
             let message = message(&request, payload, &edge).await?;
-            let reply = edge.parts.authority.ask(PkiOperation { message }, DEADLINE).await?;
+            let reply = edge.front.authority.ask(PkiOperation { message }, DEADLINE).await?;
             Ok(HttpResponse::Ok().content_type(CONTENT_TYPE_PKI_MESSAGE).body(reply))
         }
         _ => Err(DeviceError::BadRequest("operation must be GetCACaps, GetCACert or PKIOperation".into())),
