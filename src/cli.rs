@@ -7,10 +7,8 @@ use std::process::ExitCode;
 
 use actors::clock::Clock;
 use clap::{Args, Parser, Subcommand};
-use protocol::time::Timestamp;
 
 use crate::config::{Settings, Span};
-use crate::http::admin::auth::new_token;
 use crate::serve::{self, EXIT_GAVE_UP, Ended};
 use crate::{demo, telemetry};
 
@@ -87,7 +85,7 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }),
         Verb::Admin(AdminVerb::Token { name, valid_for, source }) => {
-            with_settings(&source, |settings| make_token(&settings, name, valid_for))
+            with_settings(&source, |settings| make_token(&settings, &name, valid_for))
         }
     }
 }
@@ -140,19 +138,15 @@ pub fn wait_for_signal(running: &serve::Running) -> anyhow::Result<()> {
     })
 }
 
-fn make_token(settings: &Settings, name: String, valid_for: Option<Span>) -> anyhow::Result<ExitCode> {
-    let (token, hash) = new_token()?;
+fn make_token(settings: &Settings, name: &str, valid_for: Option<Span>) -> anyhow::Result<ExitCode> {
     let now = Clock::default().now();
-    let expires_at = valid_for.map(|span| now.plus(span.0)).map(Timestamp::millis);
+    let expires_at = valid_for.map(|span| now.plus(span.0));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async {
+    let token = runtime.block_on(async {
         prepare(&settings.data_dir)?;
         migration::run(&settings.database()).await?;
         let (_, writer) = entities::store::open_beside(&settings.database()).await?;
-        entities::api_token::create(&writer, name, hash, expires_at, now.millis()).await.map_err(|error| match error {
-            entities::StoreError::Conflict(_) => anyhow::anyhow!("there is a token of that name already"),
-            other => other.into(),
-        })
+        serve::store_token(&writer, name, expires_at, now).await
     })?;
     println!("{token}");
     Ok(ExitCode::SUCCESS)

@@ -20,10 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Words that may stand only in files below one of these folders.
-const ONLY_IN: &[(&str, &[&str])] = &[
-    ("sea_orm", &["entities/", "migration/"]),
-    ("actix_web", &["src/http/"]),
-];
+const ONLY_IN: &[(&str, &[&str])] = &[("sea_orm", &["entities/", "migration/"]), ("actix_web", &["src/http/"])];
 
 /// Words that may not stand in files below a folder, with the reason.
 const NEVER_IN: &[(&str, &str, &str)] = &[
@@ -136,7 +133,10 @@ fn no_check_is_switched_off_in_passing() {
         }
         for line in text.lines() {
             let line = line.trim();
-            assert!(!line.starts_with("#![allow") && !line.starts_with("#[allow"), "{name}: use expect with a reason: {line}");
+            assert!(
+                !line.starts_with("#![allow") && !line.starts_with("#[allow"),
+                "{name}: use expect with a reason: {line}"
+            );
             assert!(!line.starts_with("#[ignore"), "{name}: a test that is not run proves nothing: {line}");
         }
     }

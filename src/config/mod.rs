@@ -301,7 +301,7 @@ impl Default for HostSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Text }
+        Self { filter: "info,actix_server=warn,sea_orm_migration=warn".into(), format: LogFormat::Text }
     }
 }
 

@@ -13,10 +13,13 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use actors::fault;
 use actors::tree::Parts;
+use protocol::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::config::Settings;
+use crate::http::admin::auth::new_token;
 
 pub use tls_files::SelfMade;
 
@@ -90,6 +93,17 @@ pub fn start(settings: Settings) -> anyhow::Result<Running> {
 }
 
 impl Running {
+    /// Makes an API token.
+    ///
+    /// # Errors
+    /// The name is taken, or the database is away.
+    pub fn new_token(&self, name: &str) -> anyhow::Result<String> {
+        let (tell, told) = mpsc::channel();
+        let (writer, name, now) = (self.parts.writer.clone(), name.to_owned(), self.parts.clock.now());
+        self.parts.io.spawn(async move { tell.send(store_token(&writer, &name, None, now).await) });
+        told.recv()?
+    }
+
     /// Stops the server: no new requests, turns under way are finished, actors stop in reverse order.
     ///
     /// # Errors
@@ -102,6 +116,25 @@ impl Running {
     /// Whether the server has ended by itself.
     pub fn has_ended(&self) -> bool {
         self.thread.is_finished()
+    }
+}
+
+/// Makes an API token, stores its hash, and returns it; nobody will see it again.
+///
+/// # Errors
+/// The name is taken, or the database is away.
+pub async fn store_token(
+    writer: &entities::Writer,
+    name: &str,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> anyhow::Result<String> {
+    let (token, hash) = new_token()?;
+    let expires_at = expires_at.map(Timestamp::millis);
+    match entities::api_token::create(writer, name.to_owned(), hash, expires_at, now.millis()).await {
+        Ok(()) => Ok(token),
+        Err(entities::StoreError::Conflict(_)) => anyhow::bail!("there is a token named {name:?} already"),
+        Err(error) => Err(error.into()),
     }
 }
 
