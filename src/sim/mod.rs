@@ -6,6 +6,8 @@
 //! Start with [`apple::device`] (one device, step by step), then [`apns`] (what wakes it), then [`fleet`] (many devices
 //! that act on their own).
 
+pub mod apns;
+pub mod apple;
 pub mod clock;
 #[cfg(test)]
 mod fixture;
