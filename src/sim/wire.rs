@@ -172,16 +172,22 @@ impl Wire {
         &self.trust
     }
 
-    /// Trusts someone else from the next connection on, and ends the present one.
+    /// Trusts someone else from the next connection on, and ends the present one if that makes a difference.
     pub fn set_trust(&mut self, trust: Trust) {
+        if trust.anchors() != self.trust.anchors() {
+            self.disconnect();
+        }
         self.trust = trust;
-        self.disconnect();
     }
 
-    /// Shows this certificate (or none) to the server from the next connection on, and ends the present one.
+    /// Shows this certificate (or none) to the server from the next connection on, and ends the present one if that makes
+    /// a difference.
     pub fn set_identity(&mut self, identity: Option<Signer>) {
+        let certificate = |signer: &Option<Signer>| signer.as_ref().map(|signer| signer.certificate().fingerprint());
+        if certificate(&identity) != certificate(&self.identity) {
+            self.disconnect();
+        }
         self.identity = identity;
-        self.disconnect();
     }
 
     /// Ends the connection; the next request opens another one.

@@ -7,6 +7,8 @@
 
 pub mod contents;
 pub mod device;
+#[cfg(test)]
+mod fake_mdm;
 pub mod keys;
 pub mod log;
 pub mod model;

@@ -70,17 +70,17 @@ impl Device {
             message.insert("DigestResponse".to_owned(), response.into());
         }
         let reply = self.tell(Destination::CheckIn, message, &[410]).await?;
-        match reply.status {
-            410 => Ok(None),
-            _ if reply.body.is_empty() && digest_response.is_some() => Ok(Some(String::new())),
-            _ => {
-                let challenge = self.reply_entries(&reply)?.remove("DigestChallenge").and_then(Value::into_string);
-                let missing = || self.wrong_reply("the reply to UserAuthenticate has no DigestChallenge");
-                challenge.map_or_else(
-                    || if digest_response.is_some() { Ok(None) } else { Err(missing()) },
-                    |text| Ok(Some(text)),
-                )
-            }
+        if reply.status == 410 {
+            return Ok(None);
+        }
+        // Only the first message is answered with a challenge.
+        if digest_response.is_some() && reply.body.is_empty() {
+            return Ok(Some(String::new()));
+        }
+        match self.reply_entries(&reply)?.remove("DigestChallenge") {
+            Some(Value::String(challenge)) => Ok(Some(challenge)),
+            _ if digest_response.is_some() => Ok(Some(String::new())),
+            _ => Err(self.wrong_reply("the reply to UserAuthenticate has no DigestChallenge")),
         }
     }
 
