@@ -1,7 +1,7 @@
 //! The simulated world: Apple devices, Apple's push service, and fleets of devices for demonstrations, load and tests.
 //!
-//! It is a client. It sees the wire formats of [`protocol`] and sockets, and never the actors, the rows or the routes of
-//! the server, so it cannot agree with the server by accident.
+//! It is a client. It sees the wire formats of [`protocol`] and sockets, and never the actors, the rows or the routes
+//! of the server, so it cannot agree with the server by accident.
 //!
 //! Start with [`apple::device`] (one device, step by step), then [`apns`] (what wakes it), then [`fleet`] (many devices
 //! that act on their own).

@@ -1,7 +1,7 @@
 //! HTTPS as one device speaks it: HTTP/1.1 on one connection that is kept open, and the ways in which it can go wrong.
 //!
-//! The server must be named by a certificate of the trust anchors. Redirects are not followed, replies are bounded in size
-//! and time. A request is repeated once, at once, when the connection that was kept open for it turns out to have ended;
+//! The server must be named by a certificate of the trust anchors. Redirects are not followed, replies are bounded in
+//! size and time. A request is repeated once, at once, when the connection that was kept open turns out to have ended;
 //! otherwise never. It runs on every tokio runtime, also on the single thread of an actix arbiter.
 //!
 //! Start with [`Wire::send`].
@@ -180,8 +180,8 @@ impl Wire {
         self.trust = trust;
     }
 
-    /// Shows this certificate (or none) to the server from the next connection on, and ends the present one if that makes
-    /// a difference.
+    /// Shows this certificate (or none) to the server from the next connection on, and ends the present one if that
+    /// makes a difference.
     pub fn set_identity(&mut self, identity: Option<Signer>) {
         let certificate = |signer: &Option<Signer>| signer.as_ref().map(|signer| signer.certificate().fingerprint());
         if certificate(&identity) != certificate(&self.identity) {

@@ -1,4 +1,5 @@
-//! What Apple demands of a request, and the answer to each mistake (Apple, "Handling notification responses from APNs").
+//! What Apple demands of a request, and the answer to each mistake (Apple, "Handling notification responses from
+//! APNs").
 
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};

@@ -1,7 +1,7 @@
 //! One simulated Apple device, told by its owner what to do, one message at a time.
 //!
-//! It is as strict as a real one: what a server must not do becomes a finding in its [`DeviceLog`]. It never decides on its
-//! own when to speak, waits for nothing but replies, and repeats nothing. Each verb is a file: enrolling, check-in
+//! It is as strict as a real one: what a server must not do becomes a finding in its [`DeviceLog`]. It never decides on
+//! its own when to speak, waits for nothing but replies, and repeats nothing. Each verb is a file: enrolling, check-in
 //! messages, sessions of commands, doing what a command asks, declarative management.
 //!
 //! Start with [`Device::enroll`], then [`Device::poll`], [`Device::execute`] and [`Device::report`].
@@ -332,7 +332,7 @@ impl DeviceError {
         Self::Local(error.to_string())
     }
 
-    /// How long to wait before the same is tried again, when the server says so; `None` when trying again does not help.
+    /// Whether trying the same again may help, and how long the server asks to wait before.
     pub const fn is_passing(&self) -> Option<Option<Duration>> {
         match self {
             Self::Busy { after, .. } | Self::Scep(ScepError::Status { status: 429 | 500.., after, .. }) => Some(*after),

@@ -1,8 +1,8 @@
-//! Private keys for devices. A real device makes its own in about a tenth of a second; ten thousand simulated ones on two
-//! cores would take a quarter of an hour, so they may take theirs from a pool.
+//! Private keys for devices. A real device makes its own in about a tenth of a second; ten thousand simulated ones on
+//! two cores would take a quarter of an hour, so they may take theirs from a pool.
 //!
-//! Keys of a pool are all different, because a SCEP transaction is named after its key, but they share primes: whoever has
-//! two of them can compute both. They are good for nothing but simulation.
+//! Keys of a pool are all different, because a SCEP transaction is named after its key, but they share primes: whoever
+//! has two of them can compute both. They are good for nothing but simulation.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};

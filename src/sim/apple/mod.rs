@@ -1,7 +1,7 @@
 //! Simulated Macs, iPhones and iPads.
 //!
-//! A [`device::Device`] does what its owner tells it, one message at a time, and judges every reply as a real one would:
-//! tests step it by hand. A [`host::SimHost`] owns a device and lets it live on its own.
+//! A [`device::Device`] does what its owner tells it, one message at a time, and judges every reply as a real one
+//! would: tests step it by hand. A [`host::SimHost`] owns a device and lets it live on its own.
 //!
 //! Start with [`device`], then [`host`].
 

@@ -1,5 +1,5 @@
-//! SCEP from the device's side (RFC 8894), as strict as a device: capabilities, certificates of the authority, the request,
-//! and a reply that must answer it.
+//! SCEP from the device's side (RFC 8894), as strict as a device: capabilities, certificates of the authority, the
+//! request, and a reply that must answer it.
 //!
 //! Never here: where the key comes from and what the certificate is used for. Start with [`obtain`].
 

@@ -1,4 +1,5 @@
-//! The channels of a device: its own, and those of its users. Each has a queue at the server, a push token, and sessions.
+//! The channels of a device: its own, and those of its users. Each has a queue at the server, a push token, and
+//! sessions.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Declarative management: the device learns that its set of declarations changed, fetches what is new, drops what is gone,
-//! and reports its status, as Apple describes it.
+//! Declarative management: the device learns that its set of declarations changed, fetches what is new, drops what is
+//! gone, and reports its status, as Apple describes it.
 //!
 //! Start with [`Device::synchronize`].
 

@@ -43,7 +43,7 @@ impl Device {
                 Some(value) => insert(&mut items, &name, value),
                 None => errors.push(json!({
                     "StatusItem": name,
-                    "Reasons": [{"Code": "Error.UnrecognizedStatusItem", "Description": "The status item is not known."}],
+                    "Reasons": [{"Code": "Error.UnrecognizedStatusItem", "Description": "The item is not known."}],
                 })),
             }
         }

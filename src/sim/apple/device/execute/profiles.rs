@@ -77,8 +77,8 @@ impl Doing<'_> {
 }
 
 impl Device {
-    /// When the command installs a profile in place of the enrollment profile: renews the identity as it says. `None` when
-    /// it is any other command.
+    /// When the command installs a profile in place of the enrollment profile: renews the identity as it says. `None`
+    /// when it is any other command.
     pub(super) async fn renewed_by(
         &mut self,
         channel: ChannelNo,
