@@ -1,1 +1,7 @@
-fn main() {}
+//! The `rookery` program: see `rookery --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rookery::cli::main()
+}

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::prelude::*;
-use entities::{Reader, push_certificate};
+use entities::{Reader, Writer, push_certificate};
 use protocol::apple::push::{self, Answer as ApnsAnswer, Feedback, SERVICE_BACK_OFF};
 use protocol::ids::HostId;
+use protocol::pki::Signer;
 use protocol::time::Timestamp;
 use tokio::runtime::Handle as Io;
 use tokio::sync::Semaphore;
@@ -47,6 +48,7 @@ pub struct ApnsConfig {
 pub struct Apns {
     guard: Guard,
     reader: Reader,
+    writer: Writer,
     clock: Clock,
     io: Io,
     hosts: crate::Hosts,
@@ -85,10 +87,26 @@ pub struct Push {
     pub target: PushTarget,
 }
 
-/// The push certificates changed: read them again. The answer comes when that is done.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Answer<()>")]
-pub struct Reload;
+/// Wakes a device, and tells what APNs answered.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<Feedback>")]
+pub struct PushNow {
+    /// Where to.
+    pub target: PushTarget,
+}
+
+/// A new push certificate; the answer is its topic and its end.
+#[derive(Clone, Message)]
+#[rtype(result = "Answer<(String, Timestamp)>")]
+pub struct Upload {
+    /// The certificate, with its chain where there is one (PEM).
+    pub certificate: String,
+    /// The private key (PEM, unencrypted).
+    pub private_key: String,
+    /// Whether it may be of a topic that no earlier certificate had. Devices that enrolled with another topic could not
+    /// be pushed with it.
+    pub may_be_new_topic: bool,
+}
 
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -110,6 +128,7 @@ impl Apns {
         let actor = Self {
             guard,
             reader: parts.reader.clone(),
+            writer: parts.writer.clone(),
             clock: parts.clock.clone(),
             io: parts.io.clone(),
             hosts: parts.hosts.clone(),
@@ -181,11 +200,48 @@ where
     }
 }
 
-impl Handler<Reload> for Apns {
-    type Result = ResponseActFuture<Self, Answer<()>>;
+impl Handler<Upload> for Apns {
+    type Result = ResponseActFuture<Self, Answer<(String, Timestamp)>>;
 
-    fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
-        self.load()
+    fn handle(&mut self, upload: Upload, _: &mut Self::Context) -> Self::Result {
+        let checked = check_certificate(&upload, self.clock.now());
+        let (reader, writer) = (self.reader.clone(), self.writer.clone());
+        let storing = async move {
+            let row = checked?;
+            let known = push_certificate::list(&reader).await?;
+            if !upload.may_be_new_topic && !known.is_empty() && known.iter().all(|known| known.topic != row.topic) {
+                let topics: Vec<&str> = known.iter().map(|known| known.topic.as_str()).collect();
+                return Err(Refusal::Conflict(format!(
+                    "the certificate is for {}, but devices were enrolled for {}: renew the same certificate, or add \
+                     ?new_topic=1 if this is meant",
+                    row.topic,
+                    topics.join(", ")
+                )));
+            }
+            let stored = (row.topic.clone(), Timestamp::from_millis(row.not_after));
+            push_certificate::store(&writer, row).await?;
+            Ok(stored)
+        };
+        Box::pin(storing.into_actor(self).then(|stored, apns, _| {
+            apns.load().map(move |loaded, _, _| {
+                loaded?;
+                stored
+            })
+        }))
+    }
+}
+
+impl Handler<PushNow> for Apns {
+    type Result = ResponseActFuture<Self, Answer<Feedback>>;
+
+    fn handle(&mut self, push: PushNow, _: &mut Self::Context) -> Self::Result {
+        let Some(topic) = self.topics.get(&*push.target.topic).cloned() else {
+            let missing = Refusal::Conflict("there is no push certificate for the channel's topic".into());
+            return Box::pin(actix::fut::ready(Err(missing)));
+        };
+        let (clock, config) = (self.clock.clone(), self.config.clone());
+        let sending = self.io.spawn(async move { topic.send(&push.target, &config, &clock).await });
+        Box::pin(sending.into_actor(self).map(|sent, _, _| sent.map_err(Refusal::soon)))
     }
 }
 
@@ -221,7 +277,7 @@ impl Handler<Push> for Apns {
         let (topic, hosts, tally) = (topic.clone(), self.hosts.clone(), self.tally.clone());
         let (clock, config, apns) = (self.clock.clone(), self.config.clone(), context.address());
         self.io.spawn(async move {
-            let feedback = topic.send(&push, &config, &clock).await;
+            let feedback = topic.send(&push.target, &config, &clock).await;
             let counter = if matches!(feedback, Feedback::Sent { .. }) { &tally.sent } else { &tally.failed };
             counter.fetch_add(1, Relaxed);
             if let Feedback::TopicRejected { reason } = &feedback {
@@ -256,19 +312,19 @@ impl Topic {
         Ok(Self { client: client.build()?, room: Arc::new(Semaphore::new(UNDER_WAY)), rests_until: None })
     }
 
-    async fn send(&self, push: &Push, config: &ApnsConfig, clock: &Clock) -> Feedback {
+    async fn send(&self, target: &PushTarget, config: &ApnsConfig, clock: &Clock) -> Feedback {
         let Ok(_place) = self.room.acquire().await else { return Feedback::Unavailable { after: SERVICE_BACK_OFF } };
-        let url = format!("{}{}", config.url, push::path(&push.target.token));
+        let url = format!("{}{}", config.url, push::path(&target.token));
         let expires_at = clock.now().plus(KEPT_FOR);
-        let mut request = self.client.post(url).body(push::body(&push.target.magic));
-        for (name, value) in push::headers(&push.target.topic, expires_at) {
+        let mut request = self.client.post(url).body(push::body(&target.magic));
+        for (name, value) in push::headers(&target.topic, expires_at) {
             request = request.header(name, value);
         }
         match request.send().await {
             Ok(response) => read(response, clock).await,
             Err(error) => {
                 // The outcome is unknown, and a second push does no harm; the token is left out of the log.
-                tracing::warn!(host.id = push.host.0, "a push failed: {}", error.without_url());
+                tracing::warn!(apns.topic = %target.topic, "a push failed: {}", error.without_url());
                 Feedback::Unavailable { after: Duration::from_secs(60) }
             }
         }
@@ -295,14 +351,10 @@ async fn read(mut response: reqwest::Response, clock: &Clock) -> Feedback {
     })
 }
 
-/// A push certificate that was uploaded, checked.
-///
-/// # Errors
-/// The certificate and the key do not belong together, the certificate names no topic, or it has ended.
-pub fn check_certificate(certificate: &str, key: &str, now: Timestamp) -> Answer<push_certificate::Model> {
-    use protocol::pki::Signer;
+/// Refuses a certificate and a key that do not belong together, a certificate without a topic, and one that has ended.
+fn check_certificate(upload: &Upload, now: Timestamp) -> Answer<push_certificate::Model> {
     let invalid = |why: String| Refusal::Invalid(why);
-    let signer = Signer::from_pem(certificate.as_bytes(), key.as_bytes())
+    let signer = Signer::from_pem(upload.certificate.as_bytes(), upload.private_key.as_bytes())
         .map_err(|error| invalid(format!("the push certificate cannot be used: {error}")))?;
     let topic = signer.certificate().subject_user_id().unwrap_or_default().to_owned();
     if !push::is_topic(&topic) {
@@ -317,7 +369,7 @@ pub fn check_certificate(certificate: &str, key: &str, now: Timestamp) -> Answer
     let private_key = signer.private_key_pem().map_err(|error| invalid(error.to_string()))?;
     Ok(push_certificate::Model {
         topic,
-        certificate: certificate.to_owned(),
+        certificate: upload.certificate.clone(),
         private_key: String::from_utf8_lossy(&private_key).into_owned(),
         not_after: not_after.millis(),
         updated_at: now.millis(),

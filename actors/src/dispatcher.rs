@@ -17,6 +17,9 @@ use crate::keeper::{Keeper, Look};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 
+/// How long a command waits for the device's own poll when no push was wanted.
+const NO_PUSH: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// The actor.
 pub struct Dispatcher {
     guard: Guard,
@@ -44,6 +47,8 @@ pub struct Dispatch {
     pub no_blind_resend: bool,
     /// How long it stays worth doing.
     pub time_to_live: std::time::Duration,
+    /// Whether hosts are pushed at once, rather than a little later.
+    pub push: bool,
     /// The channels' rows.
     pub enrollments: Vec<i64>,
     /// The answer to keep, when the request came with a key.
@@ -66,7 +71,7 @@ impl Dispatcher {
         address.recipient()
     }
 
-    fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], now: Timestamp, expires_at: Timestamp) {
+    fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], due_at: Timestamp, expires_at: Timestamp) {
         for made in queued {
             let entry = Entry {
                 id: made.entry_id,
@@ -85,12 +90,14 @@ impl Dispatcher {
                 generation: Generation(made.generation),
                 entry,
                 body: dispatch.body.clone(),
-                due_at: now,
+                due_at,
             };
             // A host with a full mailbox is due in its row, so the keeper tells it again.
             let _ = self.hosts.tell_resident(HostId(made.host_id), told);
         }
-        self.keeper.tell(Look);
+        if dispatch.push {
+            self.keeper.tell(Look);
+        }
     }
 }
 
@@ -127,6 +134,7 @@ impl Handler<Dispatch> for Dispatcher {
         let now = self.clock.now();
         self.guard.gauge().turn(now);
         let expires_at = now.plus(dispatch.time_to_live);
+        let due_at = if dispatch.push { now } else { now.plus(NO_PUSH) };
         let rows = Enqueue {
             uuid: dispatch.uuid.as_str().to_owned(),
             request_type: dispatch.request_type.clone(),
@@ -137,13 +145,14 @@ impl Handler<Dispatch> for Dispatcher {
             expires_at: expires_at.millis(),
             enrollments: dispatch.enrollments.clone(),
             answer: dispatch.answer.clone(),
+            due_at: due_at.millis(),
             now: now.millis(),
         };
         let writer = self.writer.clone();
         let storing = async move { enqueue::enqueue(&writer, rows).await };
         Box::pin(storing.into_actor(self).map(move |queued, dispatcher, _| {
             let queued = queued?;
-            dispatcher.tell_hosts(&dispatch, &queued, now, expires_at);
+            dispatcher.tell_hosts(&dispatch, &queued, due_at, expires_at);
             Ok(queued.len())
         }))
     }

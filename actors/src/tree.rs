@@ -93,7 +93,51 @@ pub struct Config {
     pub authority: Arc<AuthorityConfig>,
 }
 
+/// What the edge may use: it asks actors and reads rows, and has no way to write one.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// Reads rows.
+    pub reader: Reader,
+    /// Tells the time.
+    pub clock: Clock,
+    /// How devices get their identities.
+    pub authority_config: Arc<AuthorityConfig>,
+    /// The directory of hosts.
+    pub hosts: Hosts,
+    /// The memory of certificates.
+    pub trust: Trust,
+    /// Pushes.
+    pub apns: Handle<Apns>,
+    /// Queues commands.
+    pub dispatcher: Handle<Dispatcher>,
+    /// Issues identities.
+    pub authority: Handle<Authority>,
+    /// Admits hosts.
+    pub registrar: Handle<Registrar>,
+    /// What APNs answered.
+    pub pushes: Arc<apns::Tally>,
+    /// What was written.
+    pub written: Arc<entities::Tally>,
+}
+
 impl Parts {
+    /// The part of the parts that the edge may use.
+    pub fn front(&self) -> Front {
+        Front {
+            reader: self.reader.clone(),
+            clock: self.clock.clone(),
+            authority_config: self.config.authority.clone(),
+            hosts: self.hosts.clone(),
+            trust: self.trust.clone(),
+            apns: self.apns.clone(),
+            dispatcher: self.dispatcher.clone(),
+            authority: self.authority.clone(),
+            registrar: self.registrar.clone(),
+            pushes: self.pushes.clone(),
+            written: self.writer.tally(),
+        }
+    }
+
     /// Puts the parts together; hosts will live on these arbiters.
     pub fn new(
         (reader, writer): (Reader, Writer),

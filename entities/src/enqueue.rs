@@ -26,6 +26,8 @@ pub struct Enqueue {
     pub enrollments: Vec<i64>,
     /// The answer to keep, when the request came with a key.
     pub answer: Option<idempotency::Model>,
+    /// When the hosts are due for it.
+    pub due_at: i64,
     /// When it was asked.
     pub now: i64,
 }
@@ -112,6 +114,11 @@ async fn insert_entries(
             (row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?, row.try_get_by_index(3)?);
         queued.push(Queued { entry_id, host_id, enrollment_id, generation });
     }
-    host::wake_now(transaction, queued.iter().map(|entry| entry.host_id).collect(), request.now).await?;
+    let hosts: Vec<i64> = queued.iter().map(|entry| entry.host_id).collect();
+    if request.due_at <= request.now {
+        host::wake_now(transaction, hosts, request.now).await?;
+    } else {
+        host::wake_by(transaction, hosts.into_iter().map(|host| (host, request.due_at)).collect()).await?;
+    }
     Ok(queued)
 }

@@ -224,7 +224,12 @@ fn matching(text: &str) -> Condition {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list_due(reader: &Reader, now: i64, after: (i64, i64), limit: usize) -> Result<Vec<(i64, i64)>, StoreError> {
+pub async fn list_due(
+    reader: &Reader,
+    now: i64,
+    after: (i64, i64),
+    limit: usize,
+) -> Result<Vec<(i64, i64)>, StoreError> {
     reader
         .run(move |database| async move {
             let later = Condition::any()

@@ -18,6 +18,7 @@ pub mod api_token;
 pub mod authority;
 pub mod command;
 pub mod command_result;
+pub mod command_status;
 pub mod declarative_status;
 pub mod enqueue;
 pub mod enroll_secret;
@@ -36,4 +37,4 @@ pub mod turn;
 mod writer;
 
 pub use store::{Reader, StoreError};
-pub use writer::Writer;
+pub use writer::{Tally, Writer};

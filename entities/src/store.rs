@@ -52,6 +52,21 @@ pub struct Reader {
 /// # Errors
 /// The database cannot be reached, or its schema is not there.
 pub async fn open(url: &str, now: i64) -> Result<(Reader, Writer), StoreError> {
+    let (reader, writing) = connect(url).await?;
+    let epoch = ownership::claim(&writing, now).await?;
+    Ok((reader, writer::start(writing, Some(epoch))))
+}
+
+/// Opens the database beside the server that owns it, for small changes that touch no host, such as a new API token.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn open_beside(url: &str) -> Result<(Reader, Writer), StoreError> {
+    let (reader, writing) = connect(url).await?;
+    Ok((reader, writer::start(writing, None)))
+}
+
+async fn connect(url: &str) -> Result<(Reader, DatabaseConnection), StoreError> {
     let io = Handle::current();
     let (reading, writing) = if url.starts_with("sqlite:") {
         let writing = Database::connect(sqlite(url, false)).await?;
@@ -60,8 +75,7 @@ pub async fn open(url: &str, now: i64) -> Result<(Reader, Writer), StoreError> {
         let pool = Database::connect(postgres(url)).await?;
         (pool.clone(), pool)
     };
-    let epoch = ownership::claim(&writing, now).await?;
-    Ok((Reader { database: reading, io: io.clone() }, writer::start(writing, epoch, &io)))
+    Ok((Reader { database: reading, io }, writing))
 }
 
 fn sqlite(url: &str, read_only: bool) -> ConnectOptions {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -90,8 +89,8 @@ impl Writer {
     }
 
     /// What the writer has done so far.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
     }
 
     async fn submit<T>(&self, work: Work, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -105,11 +104,12 @@ impl Writer {
     }
 }
 
-pub(crate) fn start(database: DatabaseConnection, epoch: i64, io: &Handle) -> Writer {
+/// Starts the writing task on the present runtime; with an epoch, it stops writing when another server takes over.
+pub(crate) fn start(database: DatabaseConnection, epoch: Option<i64>) -> Writer {
     let (work, mut queue) = mpsc::channel(WAITING);
     let tally = Arc::new(Tally::default());
     let counted = tally.clone();
-    io.spawn(async move {
+    tokio::spawn(async move {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
             write(&database, epoch, std::mem::take(&mut batch), &counted).await;
@@ -119,7 +119,7 @@ pub(crate) fn start(database: DatabaseConnection, epoch: i64, io: &Handle) -> Wr
 }
 
 /// One transaction: all or nothing for the batch as a whole, and each piece alone behind its savepoint.
-async fn write(database: &DatabaseConnection, epoch: i64, mut batch: Vec<Work>, tally: &Tally) {
+async fn write(database: &DatabaseConnection, epoch: Option<i64>, mut batch: Vec<Work>, tally: &Tally) {
     let applied = match timeout(DEADLINE, apply(database, epoch, &mut batch)).await {
         Ok(applied) => applied,
         Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
@@ -140,11 +140,13 @@ async fn write(database: &DatabaseConnection, epoch: i64, mut batch: Vec<Work>, 
 
 type Applied = (DatabaseTransaction, Vec<Result<(), StoreError>>);
 
-async fn apply(database: &DatabaseConnection, epoch: i64, batch: &mut [Work]) -> Result<Applied, StoreError> {
+async fn apply(database: &DatabaseConnection, epoch: Option<i64>, batch: &mut [Work]) -> Result<Applied, StoreError> {
     let immediate = Some(SqliteTransactionMode::Immediate);
     let options = TransactionOptions { sqlite_transaction_mode: immediate, ..TransactionOptions::default() };
     let transaction = database.begin_with_options(options).await?;
-    ownership::check(&transaction, epoch).await?;
+    if let Some(epoch) = epoch {
+        ownership::check(&transaction, epoch).await?;
+    }
     let turns: Vec<&Turn> = batch.iter().filter_map(Work::turn).collect();
     let together = turns_together(&transaction, &turns).await?;
     let mut outcomes = Vec::with_capacity(batch.len());

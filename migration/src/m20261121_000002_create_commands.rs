@@ -17,6 +17,7 @@ impl MigrationTrait for Migration {
         let once = &["enrollment_id", "command_id"];
         manager.create_index(unique("queue_entry_once", "queue_entry", once)).await?;
         manager.create_index(plain("queue_entry_command", "queue_entry", &["command_id"])).await?;
+        manager.create_index(plain("queue_entry_host", "queue_entry", &["host_id", "id"])).await?;
         manager.create_index(pending()).await?;
         manager.create_table(command_result()).await?;
         manager.create_table(orphan_result()).await?;

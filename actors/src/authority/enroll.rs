@@ -38,6 +38,25 @@ pub enum Entitlement {
     Admin,
 }
 
+/// Replaces all enroll secrets.
+#[derive(Message)]
+#[rtype(result = "Answer<()>")]
+pub struct ReplaceSecrets {
+    /// The secrets that work from now on.
+    pub secrets: Vec<String>,
+}
+
+impl Handler<ReplaceSecrets> for Authority {
+    type Result = ResponseActFuture<Self, Answer<()>>;
+
+    fn handle(&mut self, replace: ReplaceSecrets, _: &mut Self::Context) -> Self::Result {
+        self.hand_out(|desk, _| async move {
+            let now = desk.clock.now().millis();
+            Ok(enroll_secret::replace(&desk.writer, replace.secrets, now).await?)
+        })
+    }
+}
+
 impl Handler<Invite> for Authority {
     type Result = ResponseActFuture<Self, Answer<Vec<u8>>>;
 

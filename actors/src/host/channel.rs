@@ -108,7 +108,8 @@ impl Channel {
 }
 
 impl PushTarget {
-    fn of(row: &enrollment::Model) -> Option<Self> {
+    /// Where a row says that its channel is pushed to; `None` before its first TokenUpdate.
+    pub fn of(row: &enrollment::Model) -> Option<Self> {
         let since = row.token_updated_at?;
         Some(Self {
             topic: row.topic.as_deref()?.into(),

@@ -32,7 +32,7 @@ impl Handler<Enqueued> for Host {
         if !matches!(self.standing, Standing::Ready) {
             return;
         }
-        self.stored_wake_at = Some(queued.due_at);
+        self.stored_wake_at = Some(self.stored_wake_at.map_or(queued.due_at, |stored| stored.min(queued.due_at)));
         let (now, policy) = (self.now(), self.parts.config.clone());
         // A generation that is over keeps nothing: its rows were superseded, or will not be handed out.
         let channel = self.channel_of_row(queued.enrollment);
@@ -40,7 +40,7 @@ impl Handler<Enqueued> for Host {
             if queued.body.len() <= KEPT_BYTES {
                 channel.bodies.insert(queued.entry.id, queued.body);
             }
-            channel.queue.enqueue([queued.entry], now, &policy.queue);
+            channel.queue.enqueue([queued.entry], queued.due_at.max(now), &policy.queue);
             self.touched_at = now;
         }
         self.push_now(context);

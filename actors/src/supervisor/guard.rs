@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use actix::prelude::{Message, Recipient};
@@ -91,11 +91,18 @@ thread_local! {
 /// Makes panics readable: one line in the log with the place, and the text for the supervisor. Panics are bugs, but
 /// they end an actor, not the server.
 pub fn watch_panics() {
-    std::panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
-        let text = info.payload_as_str().unwrap_or("no text");
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let told = format!("{text} at {place}");
-        tracing::error!(panic.place = %place, "panic: {text}");
-        LAST_PANIC.with_borrow_mut(|last| *last = told);
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            let text = info.payload_as_str().unwrap_or("no text");
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            LAST_PANIC.with_borrow_mut(|last| *last = format!("{text} at {place}"));
+            if tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!(panic.place = %place, "panic: {text}");
+            } else {
+                usual(info); // nobody reads the log, so the panic is printed
+            }
+        }));
+    });
 }

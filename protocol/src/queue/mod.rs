@@ -63,8 +63,9 @@ impl Queue {
         queue
     }
 
-    /// Takes in commands that are queued in rows, and schedules a push for them. Known ones are skipped.
-    pub fn enqueue(&mut self, entries: impl IntoIterator<Item = Entry>, now: Timestamp, policy: &Policy) {
+    /// Takes in commands that are queued in rows, and schedules a push for them, as soon as `at` and never before.
+    /// Known ones are skipped.
+    pub fn enqueue(&mut self, entries: impl IntoIterator<Item = Entry>, at: Timestamp, policy: &Policy) {
         let before = self.slots.len();
         for entry in entries {
             if !entry.state.is_terminal() && !self.slots.contains_key(&entry.id) {
@@ -72,7 +73,7 @@ impl Queue {
             }
         }
         if self.slots.len() > before {
-            self.wakeups = self.wakeups.work_queued(now, policy);
+            self.wakeups = self.wakeups.work_queued(at, policy);
         }
     }
 

@@ -47,9 +47,9 @@ impl Wakeups {
         Some(self.rest_until.map_or(push_at, |rest| rest.max(push_at)))
     }
 
-    /// New work: push at once, or as soon as the quiet time after the last push is over.
-    pub(super) fn work_queued(self, now: Timestamp, policy: &Policy) -> Self {
-        let quiet_until = self.pushed_at.map_or(now, |at| at.plus(policy.push_quiet).max(now));
+    /// New work: push then, or as soon as the quiet time after the last push is over.
+    pub(super) fn work_queued(self, then: Timestamp, policy: &Policy) -> Self {
+        let quiet_until = self.pushed_at.map_or(then, |at| at.plus(policy.push_quiet).max(then));
         let push_at = self.push_at.map_or(quiet_until, |at| at.min(quiet_until));
         Self { push_at: Some(push_at), ..self }
     }

@@ -1,0 +1,25 @@
+# What people and CI run. `make` alone lists it.
+.PHONY: help check test foreign bench demo ci
+
+help: ## Lists what can be run
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+check: ## Formatting, lints, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+test: ## All tests
+	cargo test --workspace
+
+foreign: ## Foreign programs against a running server
+	tests/foreign/run
+
+bench: ## Polls and command cycles a second, CPU a request, beside the bare minimum
+	cargo bench --bench host_turn
+
+demo: ## A server with simulated devices, until Ctrl-C
+	cargo run --release -- demo
+
+ci: ## Exactly what CI runs
+	.ci/run

@@ -1,0 +1,157 @@
+//! The command line: `serve`, `demo`, `config check`, `admin`.
+//!
+//! Exit codes: 0 all is well, 1 something failed, 64 wrong settings or flags, 70 the server gave up.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use actors::clock::Clock;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Settings, Span};
+use crate::serve::{self, EXIT_GAVE_UP, Ended};
+use crate::{demo, telemetry};
+
+/// Wrong settings or flags.
+const EXIT_USAGE: u8 = 64;
+
+/// Device management for Apple and Windows: every host is a supervised actor.
+#[derive(Debug, Parser)]
+#[command(name = "rookery", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs the server.
+    Serve(Source),
+    /// Runs a server with simulated devices and a simulated APNs, to look at or to test.
+    Demo(demo::Options),
+    /// Looks at settings.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Changes what only the owner of the machine may change.
+    #[command(subcommand)]
+    Admin(AdminVerb),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Prints the effective settings, without secrets, or everything that is wrong with them.
+    Check(Source),
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminVerb {
+    /// Makes an API token and prints it, once.
+    Token {
+        /// What people call it; every token has a name of its own.
+        name: String,
+        /// How long it works, for example 90d; without this it works until it is removed.
+        #[arg(long)]
+        valid_for: Option<Span>,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+/// Where settings come from.
+#[derive(Debug, Args)]
+struct Source {
+    /// The settings file (TOML); without one the defaults and the environment count.
+    #[arg(long, env = "ROOKERY_CONFIG_FILE")]
+    config: Option<PathBuf>,
+    /// The data directory, in place of the one in the settings.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.verb {
+        Verb::Serve(source) => with_settings(&source, run_server),
+        Verb::Demo(options) => demo::main(options),
+        Verb::Config(ConfigVerb::Check(source)) => with_settings(&source, |settings| {
+            println!("{}", settings.shown());
+            Ok(ExitCode::SUCCESS)
+        }),
+        Verb::Admin(AdminVerb::Token { name, valid_for, source }) => {
+            with_settings(&source, |settings| make_token(&settings, &name, valid_for))
+        }
+    }
+}
+
+fn with_settings(source: &Source, verb: impl FnOnce(Settings) -> anyhow::Result<ExitCode>) -> ExitCode {
+    let mut settings = match Settings::load(source.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(faults) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if let Some(data) = &source.data {
+        settings.data_dir.clone_from(data);
+    }
+    verb(settings).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run_server(settings: Settings) -> anyhow::Result<ExitCode> {
+    telemetry::start(&settings.log)?;
+    let running = serve::start(settings)?;
+    wait_for_signal(&running)?;
+    Ok(match running.stop()? {
+        Ended::Asked => ExitCode::SUCCESS,
+        Ended::Late => ExitCode::FAILURE,
+        Ended::GaveUp => ExitCode::from(EXIT_GAVE_UP),
+    })
+}
+
+/// Waits until the process is asked to stop, or the server has ended by itself.
+///
+/// # Errors
+/// Signals cannot be received.
+pub fn wait_for_signal(running: &serve::Running) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        while !running.has_ended() {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {}
+            }
+        }
+        Ok(())
+    })
+}
+
+fn make_token(settings: &Settings, name: &str, valid_for: Option<Span>) -> anyhow::Result<ExitCode> {
+    let now = Clock::default().now();
+    let expires_at = valid_for.map(|span| now.plus(span.0));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let token = runtime.block_on(async {
+        prepare(&settings.data_dir)?;
+        migration::run(&settings.database()).await?;
+        let (_, writer) = entities::store::open_beside(&settings.database()).await?;
+        serve::store_token(&writer, name, expires_at, now).await
+    })?;
+    println!("{token}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(data_dir: &Path) -> anyhow::Result<()> {
+    Ok(std::fs::create_dir_all(data_dir)?)
+}

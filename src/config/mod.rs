@@ -1,0 +1,311 @@
+//! Settings: a file (TOML), overridden by environment variables `ROOKERY_SECTION__KEY`, overridden by flags.
+//!
+//! Everything has a default, so that a server starts without any. Everything wrong is said at once, before a port is
+//! bound. Start with [`Settings`]; what each one means for an operator stands in docs/OPERATIONS.md.
+
+mod span;
+mod validate;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+pub use span::Span;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where everything is kept that is not in a database elsewhere.
+    pub data_dir: PathBuf,
+    /// `postgres://…`; empty for SQLite in the data directory.
+    pub database_url: String,
+    /// Who manages the devices, as people read it.
+    pub organization: String,
+    /// The address that devices use, for example `https://mdm.example.com`; empty for this machine.
+    pub server_url: String,
+    /// The listener for devices.
+    pub device: DeviceSettings,
+    /// The listener for admins.
+    pub admin: AdminSettings,
+    /// The listener for operators.
+    pub ops: OpsSettings,
+    /// Pushes to Apple devices.
+    pub apns: ApnsSettings,
+    /// Device identities.
+    pub scep: ScepSettings,
+    /// Host actors and their queues.
+    pub hosts: HostSettings,
+    /// The log.
+    pub log: LogSettings,
+}
+
+/// The listener for devices.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeviceSettings {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Certificate file (PEM, with its chain); empty for a self-made one.
+    pub certificate: PathBuf,
+    /// Private key file (PEM).
+    pub private_key: PathBuf,
+    /// Plain HTTP, behind a proxy or on loopback.
+    pub plain: bool,
+    /// Threads.
+    pub workers: usize,
+    /// The largest message of a device, in mebibytes.
+    pub max_body_mib: usize,
+    /// Memory for all large messages at once, in mebibytes.
+    pub body_budget_mib: usize,
+    /// Proxies that may tell which client certificate they saw.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The header by which they tell it.
+    pub client_certificate_header: String,
+    /// Whether Macs' network users are managed too.
+    pub manage_network_users: bool,
+}
+
+/// The listener for admins.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Certificate file (PEM, with its chain); empty for a self-made one.
+    pub certificate: PathBuf,
+    /// Private key file (PEM).
+    pub private_key: PathBuf,
+    /// Plain HTTP, behind a proxy or on loopback.
+    pub plain: bool,
+    /// Threads.
+    pub workers: usize,
+}
+
+/// The listener for operators.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsSettings {
+    /// Address and port; plain HTTP without authentication, so keep it on loopback.
+    pub listen: SocketAddr,
+}
+
+/// Pushes to Apple devices.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApnsSettings {
+    /// The service's address.
+    pub url: String,
+    /// A root certificate file (PEM) to trust beside the system's, for a simulated service.
+    pub root_certificate: PathBuf,
+}
+
+/// Device identities.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScepSettings {
+    /// How long an identity is valid.
+    pub identity_validity: Span,
+    /// How long the challenge in a profile can be used.
+    pub challenge_validity: Span,
+    /// A challenge that always works; empty for none. For load tests and closed networks.
+    pub static_challenge: String,
+    /// Accept SHA-1 and single DES.
+    pub allow_legacy: bool,
+    /// Open requests with a key of its own instead of the authority's. Some clients do not understand that.
+    pub separate_ra: bool,
+}
+
+/// Host actors and their queues.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostSettings {
+    /// A host with nothing to do gives its memory back after this time.
+    pub idle: Span,
+    /// First wait before a device that did not come is pushed again.
+    pub push_again: Span,
+    /// Longest wait between two pushes for the same work.
+    pub push_again_cap: Span,
+    /// First wait after `NotNow` when the device will not poll by itself.
+    pub not_now: Span,
+    /// Wait after a session that ended in `NotNow`.
+    pub not_now_safety: Span,
+    /// At most one push in this time while the device has not come.
+    pub push_quiet: Span,
+    /// How long a command that is dangerous twice rests between two hand-outs.
+    pub resend_grace: Span,
+    /// Hand-outs without an answer after which a command is parked.
+    pub max_attempts: i16,
+    /// When a device is pushed once more after it enrolled.
+    pub second_push: Span,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// What is logged, in the syntax of tracing's `EnvFilter`, for example `info,actors=debug`.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Settings {
+    /// Reads the settings from a file, if one is named, and the environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong, a line each.
+    pub fn load(file: Option<&Path>) -> Result<Self, Vec<String>> {
+        let mut sources = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(vec![format!("there is no settings file at {}", file.display())]);
+            }
+            sources = sources.merge(Toml::file_exact(file));
+        }
+        let settings: Self = sources
+            .merge(Env::prefixed("ROOKERY_").split("__"))
+            .extract()
+            .map_err(|errors| errors.into_iter().map(|error| error.to_string()).collect::<Vec<_>>())?;
+        match settings.faults() {
+            faults if faults.is_empty() => Ok(settings),
+            faults => Err(faults),
+        }
+    }
+
+    /// The settings as a file, without secrets.
+    pub fn shown(&self) -> String {
+        let mut shown = self.clone();
+        let hide = |secret: &mut String| {
+            if !secret.is_empty() {
+                *secret = "(set)".into();
+            }
+        };
+        hide(&mut shown.scep.static_challenge);
+        hide(&mut shown.database_url);
+        toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> String {
+        if self.database_url.is_empty() {
+            format!("sqlite:{}?mode=rwc", self.data_dir.join("rookery.sqlite").display())
+        } else {
+            self.database_url.clone()
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: "rookery-data".into(),
+            database_url: String::new(),
+            organization: "Rookery".into(),
+            server_url: String::new(),
+            device: DeviceSettings::default(),
+            admin: AdminSettings::default(),
+            ops: OpsSettings::default(),
+            apns: ApnsSettings::default(),
+            scep: ScepSettings::default(),
+            hosts: HostSettings::default(),
+            log: LogSettings::default(),
+        }
+    }
+}
+
+impl Default for DeviceSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            plain: false,
+            workers: cores(),
+            max_body_mib: 10,
+            body_budget_mib: 256,
+            trusted_proxies: Vec::new(),
+            client_certificate_header: "Client-Cert".into(),
+            manage_network_users: false,
+        }
+    }
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            plain: false,
+            workers: 2,
+        }
+    }
+}
+
+impl Default for OpsSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8445)) }
+    }
+}
+
+impl Default for ApnsSettings {
+    fn default() -> Self {
+        Self { url: actors::apns::PRODUCTION.into(), root_certificate: PathBuf::new() }
+    }
+}
+
+impl Default for ScepSettings {
+    fn default() -> Self {
+        let usual = actors::authority::AuthorityConfig::default();
+        Self {
+            identity_validity: usual.identity_validity.into(),
+            challenge_validity: usual.challenge_validity.into(),
+            static_challenge: String::new(),
+            allow_legacy: false,
+            separate_ra: false,
+        }
+    }
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        let usual = actors::host::HostConfig::default();
+        Self {
+            idle: usual.idle.into(),
+            push_again: usual.queue.push_again.into(),
+            push_again_cap: usual.queue.push_again_cap.into(),
+            not_now: usual.queue.not_now.into(),
+            not_now_safety: usual.queue.not_now_safety.into(),
+            push_quiet: usual.queue.push_quiet.into(),
+            resend_grace: usual.queue.resend_grace.into(),
+            max_attempts: usual.queue.max_attempts,
+            second_push: usual.queue.second_push.into(),
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { filter: "info,actix_server=warn,sea_orm_migration=warn".into(), format: LogFormat::Text }
+    }
+}
+
+/// Processor cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}

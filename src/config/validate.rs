@@ -1,0 +1,101 @@
+//! What can be wrong with settings that can be read; each line says what to do about it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Settings;
+
+impl Settings {
+    /// Everything that is wrong, a line each.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut unless = |sound: bool, fault: &str| {
+            if !sound {
+                faults.push(fault.to_owned());
+            }
+        };
+        unless(!self.organization.trim().is_empty(), "organization: is empty; write whom the devices belong to");
+        unless(
+            self.server_url.is_empty() || is_base_url(&self.server_url),
+            "server_url: must be https://host[:port] without a slash at its end",
+        );
+        unless(
+            self.database_url.is_empty() || self.database_url.starts_with("postgres"),
+            "database_url: must begin with postgres://, or be empty for SQLite in the data directory",
+        );
+        unless(is_base_url(&self.apns.url), "apns.url: must be https://host[:port] without a slash at its end");
+        let device = &self.device;
+        unless(pairs(&device.certificate, &device.private_key), "device: certificate and private_key belong together");
+        unless(
+            pairs(&self.admin.certificate, &self.admin.private_key),
+            "admin: certificate and private_key belong together",
+        );
+        unless(
+            !device.plain || is_local(device.listen) || !device.trusted_proxies.is_empty(),
+            "device.plain: plain HTTP is for loopback, or behind a proxy that device.trusted_proxies names",
+        );
+        unless(
+            !self.admin.plain || is_local(self.admin.listen),
+            "admin.plain: plain HTTP is for loopback only; tokens would travel in the clear",
+        );
+        unless(is_header(&device.client_certificate_header), "device.client_certificate_header: is no header name");
+        unless((1..=1024).contains(&device.max_body_mib), "device.max_body_mib: must be from 1 to 1024");
+        unless(device.body_budget_mib >= device.max_body_mib, "device.body_budget_mib: must hold one message at least");
+        unless(device.workers > 0 && self.admin.workers > 0, "workers: at least 1");
+        let challenge = &self.scep.static_challenge;
+        unless(challenge.is_empty() || challenge.len() >= 16, "scep.static_challenge: must have 16 characters or more");
+        unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
+        unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
+        faults
+    }
+}
+
+/// `https://host[:port]`, nothing else.
+fn is_base_url(url: &str) -> bool {
+    url.strip_prefix("https://").is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    })
+}
+
+fn is_header(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_local(address: SocketAddr) -> bool {
+    address.ip().is_loopback()
+}
+
+fn pairs(one: &Path, other: &Path) -> bool {
+    one.as_os_str().is_empty() == other.as_os_str().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(Settings::default().faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let mut settings = Settings { server_url: "http://mdm.example.com/".into(), ..Settings::default() };
+        settings.device.plain = true;
+        settings.admin.certificate = "cert.pem".into();
+        settings.scep.static_challenge = "short".into();
+        let faults = settings.faults();
+        for key in ["server_url", "device.plain", "admin", "scep.static_challenge"] {
+            assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
+        }
+        assert_eq!(faults.len(), 4);
+    }
+
+    #[test]
+    fn plain_http_needs_loopback_or_a_proxy() {
+        let mut settings = Settings::default();
+        settings.device.plain = true;
+        settings.device.trusted_proxies = vec!["10.0.0.1".parse().unwrap()];
+        assert_eq!(settings.faults(), Vec::<String>::new());
+    }
+}

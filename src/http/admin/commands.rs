@@ -1,0 +1,311 @@
+//! Commands: run one, see where it stands, read what came back.
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload, Query};
+use actors::dispatcher::Dispatch;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use entities::command_status::{self, Filter, Status};
+use entities::{command, host, idempotency};
+use openssl::sha::sha256;
+use protocol::apple::command::Command;
+use protocol::apple::{json, request_types};
+use protocol::ids::CommandUuid;
+use protocol::queue::State;
+use protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::auth::Asking;
+use super::targets;
+use crate::http::DEADLINE;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+use crate::http::paging::Paging;
+
+/// The largest command, in bytes.
+pub(super) const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024;
+/// The largest request: a command in Base64, and host UUIDs.
+const MAX_REQUEST_BYTES: usize = 12 * 1024 * 1024;
+/// The largest report that is shown as JSON.
+const MAX_RESULT_BYTES: usize = 64 * 1024 * 1024;
+
+/// A command for hosts, as Fleet's tools send it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    /// A command document (plist) in Base64, with or without padding.
+    command: String,
+    /// The hosts; Fleet's older name is `device_ids`.
+    #[serde(alias = "device_ids")]
+    host_uuids: Vec<String>,
+    /// Higher goes first; ours.
+    #[serde(default)]
+    priority: i16,
+}
+
+/// What was run.
+#[derive(Debug, Serialize)]
+struct Ran<'a> {
+    command_uuid: &'a str,
+    request_type: &'a str,
+    platform: &'a str,
+}
+
+/// Which results to show.
+#[derive(Debug, Deserialize)]
+pub struct ResultsQuery {
+    #[serde(default)]
+    command_uuid: String,
+    host_identifier: Option<String>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+/// Which commands to list.
+#[derive(Debug, Deserialize)]
+pub struct ListQuery {
+    host_identifier: Option<String>,
+    request_type: Option<String>,
+    command_status: Option<String>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+/// Where a command stands on one host, in Fleet's words.
+#[derive(Debug, Serialize)]
+struct Shown {
+    host_uuid: String,
+    command_uuid: String,
+    status: &'static str,
+    updated_at: String,
+    request_type: String,
+    hostname: String,
+    /// NanoMDM's name of the channel; ours.
+    enrollment_id: String,
+    /// How often the device answered `NotNow`; ours.
+    not_now_count: i32,
+}
+
+/// The same, with the texts.
+#[derive(Debug, Serialize)]
+struct ShownResult {
+    #[serde(flatten)]
+    shown: Shown,
+    payload: String,
+    result: String,
+    /// The report as JSON: data in Base64, dates in RFC 3339; ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_json: Option<serde_json::Value>,
+}
+
+/// `POST …/commands/run`
+pub async fn run(
+    admin: Asking,
+    request: HttpRequest,
+    payload: Payload,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    let body = crate::http::read_admin(&edge.budget, payload, MAX_REQUEST_BYTES).await?;
+    let answers = Answers { edge: &edge, admin: &admin.name, key: idempotency_key(&request)?, request_hash: &body };
+    if let Some(answer) = answers.given().await? {
+        return Ok(answer);
+    }
+    let run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let command = read_command(&run.command)?;
+    let targets = targets::by_host_uuids(&edge.front.reader, run.host_uuids).await?;
+    let ran = Ran {
+        command_uuid: command.uuid().as_str(),
+        request_type: command.request_type(),
+        platform: &targets.platform,
+    };
+    let response = serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let answer = answers.to_keep(&response);
+    let dispatch = dispatch(&command, run.priority, targets.enrollments, &admin.name, answer);
+    match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
+        Ok(_) => Ok(HttpResponse::Ok().content_type("application/json").body(response)),
+        // The same request may have come twice at once: then the other one's answer is ours.
+        Err(refusal) => answers.given().await?.ok_or_else(|| refusal.into()),
+    }
+}
+
+/// `GET …/commands/results`
+pub async fn results(query: Query<ResultsQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let reader = &edge.front.reader;
+    let known = command::by_uuid(reader, query.command_uuid.clone()).await?;
+    let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
+    let host_id = host_of(&edge, query.host_identifier.as_deref()).await?;
+    let filter = Filter { command_uuid: Some(command.uuid), host_id, ..Filter::default() };
+    let (offset, limit) = query.paging.window(1000)?;
+    let rows = command_status::list(reader, filter, offset, limit).await?;
+    let texts = command_status::texts(reader, rows.iter().map(|row| row.entry_id).collect()).await?;
+    let payload = STANDARD.encode(&command.body);
+    let results: Vec<ShownResult> = rows
+        .into_iter()
+        .map(|row| {
+            let text = texts.iter().find(|text| text.entry_id == row.entry_id);
+            let result = text.and_then(|text| text.result.as_deref());
+            ShownResult {
+                shown: Shown::of(row),
+                payload: payload.clone(),
+                result: result.map(|bytes| STANDARD.encode(bytes)).unwrap_or_default(),
+                result_json: result.and_then(|bytes| json::from_xml(bytes, MAX_RESULT_BYTES).ok()),
+            }
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "results": results })))
+}
+
+/// `GET …/commands`
+pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let ListQuery { host_identifier, request_type, command_status, paging } = query.into_inner();
+    let host_id = host_of(&edge, host_identifier.as_deref()).await?;
+    let states = command_status.as_deref().map_or(Ok(Vec::new()), states)?;
+    let filter = Filter { host_id, command_uuid: None, request_type, states };
+    let (offset, limit) = paging.window(100)?;
+    let rows = command_status::list(&edge.front.reader, filter.clone(), offset, limit).await?;
+    let counts = command_status::count_by_state(&edge.front.reader, filter).await?;
+    let count: i64 = counts.iter().map(|(_, count)| count).sum();
+    let meta = paging.meta(offset, limit, rows.len(), count);
+    let results: Vec<Shown> = rows.into_iter().map(Shown::of).collect();
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "results": results, "count": count, "meta": meta })))
+}
+
+/// A command as its row says.
+pub(super) fn dispatch(
+    command: &Command,
+    priority: i16,
+    enrollments: Vec<i64>,
+    asked_by: &str,
+    answer: Option<idempotency::Model>,
+) -> Dispatch {
+    let facts = request_types::facts(command.request_type());
+    Dispatch {
+        uuid: command.uuid().clone(),
+        request_type: command.request_type().to_owned(),
+        body: command.to_xml().into(),
+        asked_by: asked_by.to_owned(),
+        priority,
+        no_blind_resend: facts.no_blind_resend,
+        time_to_live: facts.time_to_live,
+        push: true,
+        enrollments,
+        answer,
+    }
+}
+
+fn read_command(text: &str) -> Result<Command, ApiError> {
+    let text = text.trim();
+    let decoded = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text.trim_end_matches('=')));
+    let document = decoded.map_err(|_| ApiError::bad_request("unable to decode base64 command"))?;
+    let unreadable = |error: String| {
+        let reason = format!("unable to decode plist command: {error}");
+        ApiError::because(StatusCode::UNSUPPORTED_MEDIA_TYPE, "command", reason)
+    };
+    let fresh = CommandUuid::from(uuid::Uuid::new_v4());
+    let command = Command::parse(&document, MAX_COMMAND_BYTES, fresh).map_err(|error| unreadable(error.to_string()))?;
+    match command.missing_arguments().as_slice() {
+        [] => Ok(command),
+        missing => {
+            let reason = format!("{} needs {}", command.request_type(), missing.join(", "));
+            Err(ApiError::invalid("command", reason))
+        }
+    }
+}
+
+async fn host_of(edge: &AdminEdge, identifier: Option<&str>) -> Result<Option<i64>, ApiError> {
+    let Some(identifier) = identifier else { return Ok(None) };
+    let found = host::by_identifier(&edge.front.reader, identifier.to_owned()).await?;
+    found.map(|host| Some(host.id)).ok_or_else(|| ApiError::not_found("Invalid Host"))
+}
+
+/// Fleet's groups of states, and the states themselves.
+fn states(status: &str) -> Result<Vec<i16>, ApiError> {
+    let of =
+        |wanted: fn(State) -> bool| State::ALL.into_iter().filter(|state| wanted(*state)).map(State::code).collect();
+    match status {
+        "pending" => Ok(of(|state| !state.is_terminal())),
+        "ran" => Ok(of(|state| state == State::Acknowledged)),
+        "failed" => Ok(of(|state| state.is_terminal() && state != State::Acknowledged)),
+        name => {
+            let named = State::ALL.into_iter().find(|state| status_name(*state) == name);
+            let unknown =
+                || ApiError::invalid("command_status", "use pending, ran, failed, or a status such as NotNow");
+            Ok(vec![named.ok_or_else(unknown)?.code()])
+        }
+    }
+}
+
+/// What Fleet calls a state; the ones that Fleet does not know are ours.
+fn status_name(state: State) -> &'static str {
+    match state {
+        State::Queued | State::Sent => "Pending",
+        State::NotNow => "NotNow",
+        State::Acknowledged => "Acknowledged",
+        State::Error => "Error",
+        State::FormatError => "CommandFormatError",
+        State::Expired => "Expired",
+        State::Cancelled => "Cancelled",
+        State::Superseded => "Superseded",
+        State::Parked => "Parked",
+    }
+}
+
+impl Shown {
+    fn of(row: Status) -> Self {
+        Self {
+            host_uuid: row.host_uuid.unwrap_or_default(),
+            command_uuid: row.command_uuid,
+            status: State::from_code(row.state).map_or("Unknown", status_name),
+            updated_at: Timestamp::from_millis(row.changed_at).to_rfc3339(),
+            request_type: row.request_type,
+            hostname: row.computer_name,
+            enrollment_id: row.external_id,
+            not_now_count: row.not_now_tally,
+        }
+    }
+}
+
+/// The answer to a request that may be sent again under the same key.
+struct Answers<'a> {
+    edge: &'a AdminEdge,
+    admin: &'a str,
+    key: Option<String>,
+    request_hash: &'a [u8],
+}
+
+impl Answers<'_> {
+    /// The answer that was given under this key, if the request is the same.
+    async fn given(&self) -> Result<Option<HttpResponse>, ApiError> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let given = idempotency::answer(&self.edge.front.reader, self.admin.to_owned(), key.clone()).await?;
+        let Some(given) = given else { return Ok(None) };
+        if given.request_hash != sha256(self.request_hash) {
+            return Err(ApiError::invalid("Idempotency-Key", "this key was used for another request"));
+        }
+        let status = u16::try_from(given.status).ok().and_then(|code| StatusCode::from_u16(code).ok());
+        let mut response = HttpResponse::build(status.unwrap_or(StatusCode::OK));
+        Ok(Some(response.content_type("application/json").body(given.response)))
+    }
+
+    /// The row that makes this answer the one for the key.
+    fn to_keep(&self, response: &[u8]) -> Option<idempotency::Model> {
+        let key = self.key.clone()?;
+        Some(idempotency::Model {
+            principal: self.admin.to_owned(),
+            key,
+            request_hash: sha256(self.request_hash).to_vec(),
+            status: 200,
+            response: response.to_vec(),
+            created_at: self.edge.front.clock.now().millis(),
+        })
+    }
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= 255);
+    key.map(|key| Some(key.to_owned()))
+        .ok_or_else(|| ApiError::invalid("Idempotency-Key", "1 to 255 printable characters"))
+}

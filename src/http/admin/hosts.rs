@@ -1,0 +1,198 @@
+//! Hosts: list them, find one, look at one.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Query};
+use actors::host::observe::Observe;
+use entities::host::{self, OrderKey, Search};
+use entities::{enrollment, orphan_result};
+use protocol::apple::channel::ChannelKind;
+use protocol::ids::HostId;
+use protocol::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::DEADLINE;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+use crate::http::paging::Paging;
+
+/// What Fleet shows where something never happened.
+const NEVER: &str = "2000-01-01T00:00:00Z";
+/// A host counts as online when it was seen in this time.
+const ONLINE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+/// Which hosts to list.
+#[derive(Debug, Deserialize)]
+pub struct ListQuery {
+    #[serde(default)]
+    query: String,
+    #[serde(default)]
+    order_key: String,
+    #[serde(default)]
+    order_direction: String,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+/// `GET …/hosts`
+pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let (offset, limit) = query.paging.window(100)?;
+    let search = Search {
+        text: query.query.clone(),
+        order: order_key(&query.order_key)?,
+        descending: match query.order_direction.as_str() {
+            "" | "asc" => false,
+            "desc" => true,
+            _ => return Err(ApiError::invalid("order_direction", "must be asc or desc")),
+        },
+        offset,
+        limit,
+    };
+    let hosts = host::list(&edge.front.reader, search).await?;
+    let channels = enrollment::list_of_hosts(&edge.front.reader, hosts.iter().map(|host| host.id).collect()).await?;
+    let shown: Vec<Value> = hosts.iter().map(|host| show(&edge, host, &channels)).collect();
+    Ok(HttpResponse::Ok().json(json!({ "hosts": shown })))
+}
+
+/// `GET …/hosts/count`
+pub async fn count(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let count = host::count(&edge.front.reader, query.into_inner().query).await?;
+    Ok(HttpResponse::Ok().json(json!({ "count": count })))
+}
+
+/// `GET …/hosts/{id}`
+pub async fn by_id(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let found = host::by_id(&edge.front.reader, id.into_inner().1).await?;
+    detail(&edge, found).await
+}
+
+/// `GET …/hosts/identifier/{identifier}`
+pub async fn by_identifier(id: Path<(String, String)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let found = host::by_identifier(&edge.front.reader, id.into_inner().1).await?;
+    detail(&edge, found).await
+}
+
+/// `GET …/hosts/{id}/mdm`
+pub async fn mdm(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let found = host::by_id(&edge.front.reader, id.into_inner().1).await?.ok_or_else(not_found)?;
+    let status = mdm_status(found.mdm_status);
+    let server_url = &edge.front.authority_config.server_url;
+    Ok(HttpResponse::Ok()
+        .json(json!({ "enrollment_status": status, "server_url": server_url, "name": "Rookery", "id": 1 })))
+}
+
+/// `GET …/hosts/{id}/actor`: what its actor holds in memory, for operators; ours. Starts the actor if it has none.
+pub async fn actor(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let state = edge.front.hosts.ask(HostId(id.into_inner().1), Observe, DEADLINE).await?;
+    Ok(HttpResponse::Ok().json(state))
+}
+
+/// `GET …/hosts/{id}/orphan_results`: reports that belonged to no pending command; ours.
+pub async fn orphans(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let mut shown = Vec::new();
+    for channel in enrollment::list_of_host(&edge.front.reader, id.into_inner().1).await? {
+        for orphan in orphan_result::list(&edge.front.reader, channel.id, 100).await? {
+            shown.push(json!({
+                "enrollment_id": channel.external_id,
+                "command_uuid": orphan.command_uuid,
+                "status": orphan.status,
+                "reason": if orphan.reason == orphan_result::LATE { "late" } else { "unknown" },
+                "received_at": Timestamp::from_millis(orphan.received_at).to_rfc3339(),
+            }));
+        }
+    }
+    Ok(HttpResponse::Ok().json(json!({ "orphan_results": shown })))
+}
+
+async fn detail(edge: &AdminEdge, found: Option<host::Model>) -> Result<HttpResponse, ApiError> {
+    let host = found.ok_or_else(not_found)?;
+    let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
+    let mut shown = show(edge, &host, &channels);
+    let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
+    if let Some(object) = shown.as_object_mut() {
+        object.insert("enrollments".into(), enrollments.into());
+        object.insert("labels".into(), json!([]));
+    }
+    Ok(HttpResponse::Ok().json(json!({ "host": shown })))
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found("Host was not found in the datastore")
+}
+
+fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model]) -> Value {
+    let connected = channels.iter().any(|channel| channel.host_id == host.id && channel.enabled);
+    let online =
+        host.last_seen_at.is_some_and(|seen| edge.front.clock.now().since(Timestamp::from_millis(seen)) < ONLINE);
+    json!({
+        "id": host.id,
+        "uuid": host.uuid.clone().unwrap_or_default(),
+        "hardware_serial": host.serial.clone().unwrap_or_default(),
+        "hardware_model": host.hardware_model,
+        "hostname": host.computer_name,
+        "computer_name": host.computer_name,
+        "display_name": host.computer_name,
+        "platform": host.platform,
+        "os_version": host.os_version,
+        "build": host.build_version,
+        "team_id": host.team_id,
+        "team_name": null,
+        "status": if online { "online" } else { "offline" },
+        "seen_time": moment(host.last_seen_at),
+        "created_at": moment(Some(host.created_at)),
+        "updated_at": moment(Some(host.updated_at)),
+        "detail_updated_at": moment(Some(host.updated_at)),
+        "last_enrolled_at": moment(enrolled_at(host, channels)),
+        "mdm": {
+            "enrollment_status": mdm_status(host.mdm_status),
+            "server_url": if connected { Value::from(edge.front.authority_config.server_url.clone()) } else { Value::Null },
+            "name": if connected { "Rookery" } else { "" },
+            "connected_to_fleet": connected,
+            "encryption_key_available": false,
+            "dep_profile_error": false,
+        },
+    })
+}
+
+fn show_channel(channel: &enrollment::Model) -> Value {
+    json!({
+        "id": channel.external_id,
+        "type": ChannelKind::from_code(channel.kind).map(ChannelKind::as_str),
+        "enabled": channel.enabled,
+        "generation": channel.generation,
+        "topic": channel.topic,
+        "user": channel.user_short_name,
+        "token_update_tally": channel.token_update_tally,
+        "push_token_dead": channel.push_dead_at.is_some(),
+        "awaiting_configuration": channel.awaiting_configuration,
+        "enrolled_at": channel.enrolled_at.map(|at| Timestamp::from_millis(at).to_rfc3339()),
+        "ended_at": channel.ended_at.map(|at| Timestamp::from_millis(at).to_rfc3339()),
+    })
+}
+
+fn enrolled_at(host: &host::Model, channels: &[enrollment::Model]) -> Option<i64> {
+    channels.iter().filter(|channel| channel.host_id == host.id).filter_map(|channel| channel.enrolled_at).max()
+}
+
+fn moment(at: Option<i64>) -> String {
+    at.map_or_else(|| NEVER.to_owned(), |at| Timestamp::from_millis(at).to_rfc3339())
+}
+
+/// Fleet's words for a host's management.
+fn mdm_status(status: i16) -> &'static str {
+    match status {
+        host::ON_MANUAL => "On (manual)",
+        host::ON_PERSONAL => "On (personal)",
+        _ => "Off",
+    }
+}
+
+fn order_key(name: &str) -> Result<OrderKey, ApiError> {
+    match name {
+        "" | "id" => Ok(OrderKey::Id),
+        "hostname" | "computer_name" | "display_name" => Ok(OrderKey::Name),
+        "hardware_serial" => Ok(OrderKey::Serial),
+        "seen_time" => Ok(OrderKey::LastSeen),
+        _ => Err(ApiError::invalid("order_key", "use id, display_name, hardware_serial or seen_time")),
+    }
+}

@@ -1,0 +1,5 @@
+//! What devices reach: each handler parses, asks the right actor, and answers.
+
+pub mod apple;
+pub mod enroll;
+pub mod scep;

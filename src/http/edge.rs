@@ -1,0 +1,45 @@
+//! What handlers have at hand: the actors they may ask, the rows they may read, and the limits of their listener.
+
+use std::sync::Arc;
+
+use actors::tree::Front;
+
+use super::body::Budget;
+use super::identity::Proxies;
+
+/// For the listener that devices reach.
+#[derive(Debug)]
+pub struct DeviceEdge {
+    /// The actors.
+    pub front: Front,
+    /// Memory for large bodies.
+    pub budget: Budget,
+    /// The largest message of a device, in bytes.
+    pub max_body_bytes: usize,
+    /// Who may tell us of client certificates.
+    pub proxies: Proxies,
+    /// Whether users that log in from a network directory are managed (UserAuthenticate is answered).
+    pub manage_network_users: bool,
+}
+
+/// For the listener that admins reach. It has no writer: commands go through actors, questions to rows.
+#[derive(Debug)]
+pub struct AdminEdge {
+    /// The actors.
+    pub front: Front,
+    /// Memory for large bodies.
+    pub budget: Budget,
+}
+
+/// For the listener that operators reach.
+#[derive(Debug)]
+pub struct OpsEdge {
+    /// The actors.
+    pub front: Front,
+    /// What the tree looks like.
+    pub board: actors::supervisor::Board,
+    /// Whether the server is about to stop.
+    pub stopping: Arc<std::sync::atomic::AtomicBool>,
+    /// When the server started.
+    pub since: protocol::time::Timestamp,
+}

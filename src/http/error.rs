@@ -1,0 +1,287 @@
+//! Errors become responses here, and nowhere else.
+//!
+//! Which type to use where: [`DeviceError`] on the routes of enrolled Apple devices; it has no way to say 401 or 403, which
+//! would make a device remove its management. [`EnrollError`] before a device is enrolled, where refusing is safe.
+//! [`ApiError`] for admins, in Fleet's shape; [`NanoError`] for NanoMDM's tools. A detail that only we can use goes to the
+//! log, once, and never into a response.
+
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use actors::ask::Refusal;
+use protocol::apple;
+use serde::Serialize;
+
+/// What the routes of enrolled devices can answer besides success.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// 400: the message is wrong, or not for us to act upon.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 404: a declaration that is not assigned. Nothing else.
+    #[error("this declaration is not assigned")]
+    NotAssigned,
+    /// 410: this user will not be managed. The answer to UserAuthenticate alone.
+    #[error("this user is not managed")]
+    UserNotManaged,
+    /// 413: too long.
+    #[error("the message is longer than {0} bytes")]
+    TooLarge(usize),
+    /// 503: come back later.
+    #[error("not now: {because}")]
+    Busy {
+        /// How long to wait.
+        after: Duration,
+        /// Why, for the log.
+        because: String,
+    },
+}
+
+/// What the routes before enrollment can answer besides success.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// As for enrolled devices.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// 403, with a text that the device shows.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// 409: the server is not ready to enroll anyone.
+    #[error("{0}")]
+    NotReady(String),
+}
+
+/// What the admin API answers besides success.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+    reasons: Vec<Reason>,
+    retry_after: Option<Duration>,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Reason {
+    name: String,
+    reason: String,
+}
+
+/// What NanoMDM's routes answer besides success.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct NanoError {
+    status: StatusCode,
+    message: String,
+}
+
+// === impl DeviceError ===
+
+impl From<Refusal> for DeviceError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TryAgain { after, because } => Self::Busy { after, because },
+            Refusal::Quarantined { after } => Self::Busy { after, because: "this host is quarantined".into() },
+            Refusal::NotEnrolled => Self::BadRequest("this device is not enrolled".into()),
+            Refusal::Forbidden(why) => Self::BadRequest(why.into()),
+            Refusal::Invalid(why) => Self::BadRequest(why),
+            Refusal::Conflict(what) => Self::Busy { after: Duration::from_secs(5), because: what },
+        }
+    }
+}
+
+impl From<apple::message::MessageError> for DeviceError {
+    fn from(error: apple::message::MessageError) -> Self {
+        Self::BadRequest(error.to_string())
+    }
+}
+
+impl ResponseError for DeviceError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotAssigned => StatusCode::NOT_FOUND,
+            Self::UserNotManaged => StatusCode::GONE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Self::Busy { after, because } => {
+                tracing::warn!("a device is told to come back: {because}");
+                response.insert_header((header::RETRY_AFTER, seconds(*after)));
+                response.body("busy, come back later\n")
+            }
+            other => {
+                tracing::info!(http.status = self.status_code().as_u16(), "a device's message is refused: {other}");
+                response.content_type("text/plain; charset=utf-8").body(format!("{other}\n"))
+            }
+        }
+    }
+}
+
+// === impl EnrollError ===
+
+impl From<Refusal> for EnrollError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Forbidden(why) => Self::Refused(why),
+            Refusal::Conflict(what) => Self::NotReady(what),
+            other => Self::Device(other.into()),
+        }
+    }
+}
+
+impl ResponseError for EnrollError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Device(error) => error.status_code(),
+            Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::NotReady(_) => StatusCode::CONFLICT,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        match self {
+            Self::Device(error) => error.error_response(),
+            Self::Refused(why) => {
+                tracing::info!("an enrollment is refused: {why}");
+                HttpResponse::Forbidden().json(serde_json::json!({ "message": why }))
+            }
+            Self::NotReady(what) => HttpResponse::Conflict().json(serde_json::json!({ "message": what })),
+        }
+    }
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    /// Any status, with one reason for one parameter.
+    pub fn because(status: StatusCode, name: &str, reason: impl Into<String>) -> Self {
+        let reason = Reason { name: name.into(), reason: reason.into() };
+        let message = match status {
+            StatusCode::UNPROCESSABLE_ENTITY => "Validation Failed".into(),
+            _ => reason.reason.clone(),
+        };
+        Self { status, message, reasons: vec![reason], retry_after: None }
+    }
+
+    /// 400.
+    pub fn bad_request(reason: impl Into<String>) -> Self {
+        Self::because(StatusCode::BAD_REQUEST, "base", reason)
+    }
+
+    /// 401: no token, or one that does not work.
+    pub fn unauthenticated() -> Self {
+        Self::because(
+            StatusCode::UNAUTHORIZED,
+            "base",
+            "Authentication required: send 'Authorization: Bearer <API token>'",
+        )
+    }
+
+    /// 404.
+    pub fn not_found(what: &str) -> Self {
+        Self::because(StatusCode::NOT_FOUND, "base", what)
+    }
+
+    /// 409.
+    pub fn conflict(reason: impl Into<String>) -> Self {
+        Self::because(StatusCode::CONFLICT, "base", reason)
+    }
+
+    /// 422 for one parameter.
+    pub fn invalid(name: &str, reason: impl Into<String>) -> Self {
+        Self::because(StatusCode::UNPROCESSABLE_ENTITY, name, reason)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TryAgain { after, because } => {
+                tracing::warn!("an admin is told to come back: {because}");
+                let busy = Self::because(StatusCode::SERVICE_UNAVAILABLE, "base", "The server is busy, try again");
+                Self { retry_after: Some(after), ..busy }
+            }
+            Refusal::Quarantined { after } => {
+                let alone = "This host's actor crashed repeatedly and rests for a while";
+                let busy = Self::because(StatusCode::SERVICE_UNAVAILABLE, "base", alone);
+                Self { retry_after: Some(after), ..busy }
+            }
+            Refusal::NotEnrolled => Self::not_found("No such host is enrolled"),
+            Refusal::Forbidden(why) => Self::because(StatusCode::FORBIDDEN, "base", why),
+            Refusal::Invalid(why) => Self::bad_request(why),
+            Refusal::Conflict(what) => Self::conflict(what),
+        }
+    }
+}
+
+impl From<entities::StoreError> for ApiError {
+    fn from(error: entities::StoreError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(after) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds(after)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        response.json(serde_json::json!({
+            "message": self.message,
+            "errors": self.reasons,
+            "uuid": uuid::Uuid::new_v4(),
+        }))
+    }
+}
+
+// === impl NanoError ===
+
+impl NanoError {
+    /// A refusal in NanoMDM's shape.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+impl From<Refusal> for NanoError {
+    fn from(refusal: Refusal) -> Self {
+        let ApiError { status, message, .. } = refusal.into();
+        Self { status, message }
+    }
+}
+
+impl From<entities::StoreError> for NanoError {
+    fn from(error: entities::StoreError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl ResponseError for NanoError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::build(self.status).json(serde_json::json!({ "error": self.message }))
+    }
+}
+
+/// Whole seconds for `Retry-After`, at least one.
+fn seconds(after: Duration) -> String {
+    after.as_secs().max(1).to_string()
+}

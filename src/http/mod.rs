@@ -1,0 +1,151 @@
+//! HTTP: every route on one screen, and the listeners that serve them.
+//!
+//! Handlers parse, ask the right actor, and answer; they never write a row. Errors become responses in [`error`] alone.
+//! Start with [`ROUTES`].
+
+pub mod admin;
+pub mod body;
+pub mod device;
+pub mod edge;
+pub mod error;
+mod guard;
+pub mod identity;
+pub mod listen;
+pub mod ops;
+pub mod paging;
+pub mod tls;
+
+use std::time::Duration;
+
+use actix_web::web::{self, Bytes, Payload, ServiceConfig};
+
+use body::Budget;
+use device::apple::{mdm, wrong_method};
+use device::enroll::profile;
+use device::scep::scep;
+use error::{ApiError, DeviceError};
+
+/// How long an admin waits for an actor.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Who may use a route. Each kind has a listener of its own, except that anyone may ask admins' listener for its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A device with a certificate of ours: no 401 and no 403, ever.
+    EnrolledDevice,
+    /// A device or person that is about to enroll.
+    Newcomer,
+    /// An admin with a token.
+    Admin,
+    /// Anyone who reaches the admins' listener.
+    Anyone,
+    /// An operator: whoever reaches the operators' listener.
+    Operator,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Who may use it.
+    pub who: Who,
+    /// The methods, separated by spaces.
+    pub methods: &'static str,
+    /// The path; `{base}` stands for Fleet's base paths.
+    pub path: &'static str,
+    handler: fn() -> actix_web::Route,
+}
+
+/// Fleet's API, in any of the versions that its tools ask for.
+const BASE: &str = "/api/{version:v1|latest|2022-04}/fleet";
+
+/// Every route there is.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = &[
+    Route { who: Who::EnrolledDevice, methods: "PUT POST", path: "/mdm/apple/mdm", handler: || web::to(mdm) },
+    Route { who: Who::EnrolledDevice, methods: "PUT POST", path: "/mdm", handler: || web::to(mdm) },
+    Route { who: Who::EnrolledDevice, methods: "PUT POST", path: "/mdm/connect", handler: || web::to(mdm) },
+    Route { who: Who::EnrolledDevice, methods: "PUT POST", path: "/mdm/checkin", handler: || web::to(mdm) },
+    Route { who: Who::EnrolledDevice, methods: "PUT POST", path: "/checkin", handler: || web::to(mdm) },
+    Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/mdm/apple/scep", handler: || web::to(scep) },
+    Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
+
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts", handler: || web::to(admin::hosts::list) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/count", handler: || web::to(admin::hosts::count) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/identifier/{identifier}", handler: || web::to(admin::hosts::by_identifier) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::hosts::by_id) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::hosts::mdm) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/actor", handler: || web::to(admin::hosts::actor) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/orphan_results", handler: || web::to(admin::hosts::orphans) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/commands/run", handler: || web::to(admin::commands::run) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/mdm/commands/run", handler: || web::to(admin::commands::run) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/mdm/apple/enqueue", handler: || web::to(admin::commands::run) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/commands/results", handler: || web::to(admin::commands::results) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/commandresults", handler: || web::to(admin::commands::results) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/apple/commandresults", handler: || web::to(admin::commands::results) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/apple/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/enrollment_profiles/manual", handler: || web::to(admin::enrollment::manual) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/manual_enrollment_profile", handler: || web::to(admin::enrollment::manual) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::secrets) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::replace_secrets) },
+
+    Route { who: Who::Admin, methods: "PUT", path: "/v1/enqueue/{ids}", handler: || web::to(admin::nano::enqueue) },
+    Route { who: Who::Admin, methods: "GET PUT", path: "/v1/push/{ids}", handler: || web::to(admin::nano::push) },
+    Route { who: Who::Admin, methods: "PUT", path: "/v1/pushcert", handler: || web::to(admin::nano::upload) },
+    Route { who: Who::Admin, methods: "GET", path: "/v1/pushcert", handler: || web::to(admin::nano::certificate) },
+    Route { who: Who::Anyone, methods: "GET", path: "/version", handler: || web::to(admin::nano::version) },
+
+    Route { who: Who::Operator, methods: "GET", path: "/healthz", handler: || web::to(ops::healthz) },
+    Route { who: Who::Operator, methods: "GET", path: "/readyz", handler: || web::to(ops::readyz) },
+    Route { who: Who::Operator, methods: "GET", path: "/tree", handler: || web::to(ops::tree) },
+    Route { who: Who::Operator, methods: "GET", path: "/metrics", handler: || web::to(ops::metrics) },
+];
+
+impl Route {
+    fn full_path(&self) -> String {
+        self.path.replace("{base}", BASE)
+    }
+
+    fn to_actix(self) -> Vec<actix_web::Route> {
+        let method = |name: &str| actix_web::http::Method::from_bytes(name.as_bytes()).unwrap_or_default();
+        self.methods.split(' ').map(|name| (self.handler)().method(method(name))).collect()
+    }
+}
+
+/// Puts the routes of one listener in place. Admins' routes stand behind their middleware, whatever the handler does.
+pub fn configure(config: &mut ServiceConfig, served: &[Who]) {
+    let mut paths: Vec<String> = Vec::new();
+    for route in ROUTES.iter().filter(|route| served.contains(&route.who)) {
+        let path = route.full_path();
+        if paths.contains(&path) {
+            continue;
+        }
+        let same = ROUTES.iter().filter(|other| other.full_path() == path);
+        let mut resource = web::resource(path.as_str());
+        for actix in same.flat_map(|other| other.to_actix()) {
+            resource = resource.route(actix);
+        }
+        match route.who {
+            Who::EnrolledDevice => config.service(resource.default_service(web::to(wrong_method))),
+            Who::Admin => config.service(
+                resource
+                    .wrap(actix_web::middleware::from_fn(admin::auth::require))
+                    .wrap(actix_web::middleware::from_fn(guard::private)),
+            ),
+            Who::Newcomer | Who::Anyone | Who::Operator => config.service(resource),
+        };
+        paths.push(path);
+    }
+}
+
+/// Reads the body of an admin's request.
+async fn read_admin(budget: &Budget, payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    use actix_web::http::StatusCode;
+    budget.read(payload, limit).await.map_err(|error| match error {
+        DeviceError::TooLarge(_) => ApiError::because(StatusCode::PAYLOAD_TOO_LARGE, "base", error.to_string()),
+        DeviceError::Busy { .. } => ApiError::because(StatusCode::SERVICE_UNAVAILABLE, "base", "The server is busy"),
+        other => ApiError::bad_request(other.to_string()),
+    })
+}

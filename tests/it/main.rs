@@ -1,0 +1,4 @@
+//! Everything that a device or an admin can see, through real HTTPS, against a server in this process.
+
+mod app;
+mod hostile;
