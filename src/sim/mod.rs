@@ -1,1 +1,15 @@
-//! The simulated fleet.
+//! The simulated world: Apple devices, Apple's push service, and fleets of devices for demonstrations, load and tests.
+//!
+//! It is a client. It sees the wire formats of [`protocol`] and sockets, and never the actors, the rows or the routes
+//! of the server, so it cannot agree with the server by accident.
+//!
+//! Start with [`apple::device`] (one device, step by step), then [`apns`] (what wakes it), then [`fleet`] (many devices
+//! that act on their own).
+
+pub mod apns;
+pub mod apple;
+pub mod clock;
+#[cfg(test)]
+mod fixture;
+pub mod random;
+pub mod wire;
