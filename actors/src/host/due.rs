@@ -37,11 +37,12 @@ impl Handler<Due> for Host {
 }
 
 impl Host {
-    /// Sets the one timer to the next thing that is due, which may be the end of this actor.
+    /// Makes sure that the one timer rings when the next thing is due, which may be the end of this actor. One that rings
+    /// too early finds nothing to do and is set again: that is cheaper than setting it at every message.
     pub(super) fn rearm(&mut self, context: &mut Context<Self>) {
         let idle_at = self.touched_at.plus(self.parts.config.idle);
         let at = self.wake_at().map_or(idle_at, |wake_at| wake_at.min(idle_at));
-        if self.timer.as_ref().is_some_and(|(armed, _)| *armed == at) {
+        if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= at) {
             return;
         }
         if let Some((_, timer)) = self.timer.take() {
