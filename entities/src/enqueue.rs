@@ -99,11 +99,13 @@ async fn insert_entries(
         .and_where(is_one)
         .and_where(is_on)
         .to_owned();
+    let of_channel = [To::HostId, To::EnrollmentId, To::Generation];
+    let of_request = [To::CommandId, To::Priority, To::NoBlindResend, To::CreatedAt, To::ExpiresAt, To::ChangedAt];
+    let columns = of_channel.into_iter().chain(of_request);
     let made = [To::Id, To::HostId, To::EnrollmentId, To::Generation];
     let insert = Query::insert()
         .into_table(queue_entry::Entity)
-        .columns([To::HostId, To::EnrollmentId, To::Generation, To::CommandId, To::Priority, To::NoBlindResend])
-        .columns([To::CreatedAt, To::ExpiresAt, To::ChangedAt])
+        .columns(columns)
         .select_from(from)
         .map_err(|error| StoreError::NotApplied(error.to_string()))?
         .returning(Query::returning().columns(made))

@@ -95,7 +95,7 @@ async fn refuse(desk: &Desk, keys: Arc<Keys>, context: ReplyContext, arrived: In
 
 async fn grant(desk: &Desk, keys: &Arc<Keys>, request: &Request) -> Result<Certificate, Denied> {
     let transaction_id = request.context.transaction_id.as_str().to_owned();
-    let request_hash = sha256(&request.spki).to_vec();
+    let request_hash = request.request_digest.to_vec();
     if let Some(certificate) = answered_before(desk, &transaction_id, &request_hash).await? {
         return Ok(certificate);
     }

@@ -32,6 +32,7 @@ pub(super) struct Csr {
     pub(super) spki: Vec<u8>,
     pub(super) common_name: Option<String>,
     pub(super) challenge: Option<Challenge>,
+    pub(super) digest: [u8; 32],
 }
 
 /// Why a request is none; never told to the sender.
@@ -88,6 +89,7 @@ impl Csr {
             spki: spki.to_vec(),
             common_name: name_attribute(name, COMMON_NAME.as_bytes()).and_then(|value| value.text()),
             challenge: read_challenge(attributes)?,
+            digest: openssl::sha::sha256(der),
         })
     }
 }

@@ -44,6 +44,8 @@ pub struct Request {
     pub common_name: Option<String>,
     /// The challenge password; renewals usually have none.
     pub challenge: Option<Challenge>,
+    /// SHA-256 of the certification request: with the transaction id it tells a repeated request.
+    pub request_digest: [u8; 32],
     /// What a reply must repeat.
     pub context: ReplyContext,
     pub(super) cipher: Cipher,
@@ -123,8 +125,9 @@ impl Request {
         let (csr, cipher) = open_csr(&verified, recipient, policy).map_err(answerable)?;
         let own_key = verified.signer.public_key().is_ok_and(|key| key == csr.public_key);
         let kind = if own_key { kind } else { RequestKind::Renew };
-        let Csr { public_key, spki, common_name, challenge } = csr;
-        Ok(Self { kind, signer: verified.signer, public_key, spki, common_name, challenge, context, cipher })
+        let Csr { public_key, spki, common_name, challenge, digest: request_digest } = csr;
+        let signer = verified.signer;
+        Ok(Self { kind, signer, public_key, spki, common_name, challenge, request_digest, context, cipher })
     }
 }
 

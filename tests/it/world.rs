@@ -1,0 +1,221 @@
+//! A server, a simulated APNs and an enroll secret: everything that a simulated device needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use protocol::apple::command::Command;
+use protocol::apple::report::Status;
+use protocol::ids::CommandUuid;
+use protocol::pki::ServerName;
+use protocol::pki::authority::{Authority, AuthorityRole};
+use protocol::time::Timestamp;
+use reqwest::{Method, StatusCode};
+use rookery::config::Settings;
+use rookery::sim::apns::{PushConfig, PushService};
+use rookery::sim::apple::device::{Answer as Done, ChannelNo, Device, DeviceOptions};
+use rookery::sim::apple::model::{Family, Model};
+use rookery::sim::clock::Clock;
+use rookery::sim::wire::Trust;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::app::{App, eventually};
+use crate::postgres::Fresh;
+
+/// What a person shows to be given an enrollment profile.
+pub(crate) const SECRET: &str = "an-enroll-secret-for-tests";
+/// The push topic.
+pub(crate) const TOPIC: &str = "com.apple.mgmt.External.it";
+/// The device's own channel.
+pub(crate) const DEVICE: ChannelNo = ChannelNo::DEVICE;
+
+/// A world for one test.
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) push: PushService,
+    pub(crate) apple: Authority,
+    runtime: Option<Runtime>,
+    fresh: Option<Fresh>,
+}
+
+/// Runs a test on SQLite, and on PostgreSQL where a server is named.
+pub(crate) async fn on_each_store(test: impl AsyncFn(&World)) {
+    on_each_store_with(|_| {}, async |world| test(world).await).await;
+}
+
+/// The same with changed settings, and with the right to restart the server.
+pub(crate) async fn on_each_store_with(change: impl Fn(&mut Settings), test: impl AsyncFn(&mut World)) {
+    let mut world = World::start(None, &change).await;
+    test(&mut world).await;
+    world.end().await;
+    match Fresh::make().await {
+        Some(fresh) => {
+            let mut world = World::start(Some(fresh), &change).await;
+            test(&mut world).await;
+            world.end().await;
+        }
+        None => println!("left out: PostgreSQL (ROOKERY_TEST_POSTGRES is not set)"),
+    }
+}
+
+impl World {
+    async fn start(fresh: Option<Fresh>, change: &impl Fn(&mut Settings)) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (apple, day) = (apple(), Duration::from_secs(86_400));
+        let localhost = ServerName::parse("localhost").unwrap();
+        let config = PushConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            certificate: apple.issue_server(&[localhost], now(), day).unwrap(),
+            issuers: vec![apple.certificate().clone()],
+            clock: Clock::default(),
+        };
+        let push = PushService::start(config, runtime.handle()).unwrap();
+        let root = std::env::temp_dir().join(format!("rookery-it-root-{}.pem", uuid::Uuid::new_v4()));
+        std::fs::write(&root, apple.certificate().to_pem().unwrap()).unwrap();
+        let app = App::with(|settings| {
+            settings.apns.url = format!("https://localhost:{}", push.port());
+            settings.apns.root_certificate = root.clone();
+            settings.database_url = fresh.as_ref().map(Fresh::url).unwrap_or_default();
+            change(settings);
+        });
+        let world = Self { app, push, apple, runtime: Some(runtime), fresh };
+        world.prepare().await;
+        let _ = std::fs::remove_file(root);
+        world
+    }
+
+    /// Uploads the push certificate and makes the enroll secret, as an admin would.
+    async fn prepare(&self) {
+        let uploaded = self.upload_push_certificate(TOPIC, "").await;
+        assert_eq!(uploaded.0, StatusCode::OK, "{}", uploaded.1);
+        let spec = json!({ "spec": { "secrets": [{ "secret": SECRET }] } });
+        let made = self.app.post("/api/v1/fleet/spec/enroll_secret", &spec).await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.json);
+    }
+
+    pub(crate) async fn upload_push_certificate(&self, topic: &str, query: &str) -> (StatusCode, Value) {
+        let signer = self.apple.issue_push(topic, now(), Duration::from_secs(86_400)).unwrap();
+        let key = String::from_utf8(signer.private_key_pem().unwrap()).unwrap();
+        let pem = format!("{}{key}", signer.certificate().to_pem().unwrap());
+        let answer = crate::app::answer(self.app.admin(Method::PUT, &format!("/v1/pushcert{query}")).body(pem)).await;
+        (answer.status, answer.json)
+    }
+
+    async fn end(mut self) {
+        let fresh = self.fresh.take();
+        let runtime = self.runtime.take();
+        drop(self.app);
+        runtime.unwrap().shutdown_background();
+        if let Some(fresh) = fresh {
+            fresh.drop().await;
+        }
+    }
+
+    pub(crate) fn enroll_url(&self) -> String {
+        self.app.device_url(&format!("/api/mdm/apple/enroll?token={SECRET}"))
+    }
+
+    /// A device out of the box.
+    pub(crate) fn device(&self, family: Family, number: u32, options: DeviceOptions) -> Device {
+        let ca = std::fs::read(self.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
+        let ca = protocol::pki::Certificate::from_pem(&ca).unwrap();
+        let model = Model::new(family, 7, number);
+        let options = DeviceOptions { dedup: false, ..options };
+        let mut device = Device::new(model, Trust::new([ca.der()]).unwrap(), options, u64::from(number));
+        device.set_pushes(self.push.clone(), Arc::new(|_| {}));
+        device
+    }
+
+    /// A device that has enrolled.
+    pub(crate) async fn enrolled(&self, family: Family, number: u32) -> Device {
+        let mut device = self.device(family, number, DeviceOptions::default());
+        device.enroll(&self.enroll_url()).await.unwrap();
+        device
+    }
+
+    /// Queues a command for devices; returns its name.
+    pub(crate) async fn run(&self, devices: &[&Device], request_type: &str) -> CommandUuid {
+        let uuid = CommandUuid::parse(&uuid::Uuid::new_v4().to_string()).unwrap();
+        let answer = self.try_run(devices, &uuid, request_type).await;
+        assert_eq!(answer.0, StatusCode::OK, "{}", answer.1);
+        uuid
+    }
+
+    pub(crate) async fn try_run(
+        &self,
+        devices: &[&Device],
+        uuid: &CommandUuid,
+        request_type: &str,
+    ) -> (StatusCode, Value) {
+        let command = Command::new(uuid.clone(), request_type, Default::default()).unwrap();
+        let uuids: Vec<&str> = devices.iter().map(|device| device.channel_id(DEVICE).unwrap()).collect();
+        let body = json!({ "command": STANDARD.encode(command.to_xml()), "host_uuids": uuids });
+        let answer = self.app.post("/api/v1/fleet/commands/run", &body).await;
+        (answer.status, answer.json)
+    }
+
+    /// Queues a command for any channel by NanoMDM's name of it.
+    pub(crate) async fn enqueue(&self, id: &str, request_type: &str) -> CommandUuid {
+        let uuid = CommandUuid::parse(&uuid::Uuid::new_v4().to_string()).unwrap();
+        let command = Command::new(uuid.clone(), request_type, Default::default()).unwrap();
+        let request = self.app.admin(Method::PUT, &format!("/v1/enqueue/{id}")).body(command.to_xml());
+        let answer = crate::app::answer(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+        uuid
+    }
+
+    /// The results of a command, one for each host.
+    pub(crate) async fn results(&self, uuid: &CommandUuid) -> Vec<Value> {
+        let answer = self.app.get(&format!("/api/v1/fleet/commands/results?command_uuid={uuid}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+        answer.json["results"].as_array().unwrap().clone()
+    }
+
+    /// The one status of a command for one host.
+    pub(crate) async fn status(&self, uuid: &CommandUuid) -> String {
+        let results = self.results(uuid).await;
+        assert_eq!(results.len(), 1);
+        results[0]["status"].as_str().unwrap().to_owned()
+    }
+
+    /// The host of a device, as the API shows it.
+    pub(crate) async fn host(&self, device: &Device) -> Value {
+        let id = device.channel_id(DEVICE).unwrap();
+        let answer = self.app.get(&format!("/api/latest/fleet/hosts/identifier/{id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+        answer.json["host"].clone()
+    }
+
+    /// Reports that belonged to no command.
+    pub(crate) async fn orphans(&self, device: &Device) -> Vec<Value> {
+        let id = self.host(device).await["id"].as_i64().unwrap();
+        let answer = self.app.get(&format!("/api/v1/fleet/hosts/{id}/orphan_results")).await;
+        answer.json["orphan_results"].as_array().unwrap().clone()
+    }
+
+    /// Waits until APNs has delivered more than so many pushes.
+    pub(crate) async fn pushed_since(&self, before: u64) -> u64 {
+        eventually("a push", async || Some(self.push.counts().delivered).filter(|now| *now > before)).await
+    }
+}
+
+/// The simulated Apple.
+fn apple() -> Authority {
+    Authority::create("Apple", now(), 1, AuthorityRole::IssuesOnly).unwrap()
+}
+
+pub(crate) fn now() -> Timestamp {
+    std::time::SystemTime::now().into()
+}
+
+/// An answer with this status and nothing else.
+pub(crate) fn saying(status: Status) -> Done {
+    Done { status, ..Done::acknowledged() }
+}
+
+/// What a server must never do, and did.
+pub(crate) fn assert_sound(device: &Device) {
+    assert_eq!(device.log().findings(), vec![], "the device found faults of the server");
+}
