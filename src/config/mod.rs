@@ -178,7 +178,7 @@ impl Settings {
             sources = sources.merge(Toml::file_exact(file));
         }
         let settings: Self = sources
-            .merge(Env::prefixed("ROOKERY_").split("__"))
+            .merge(environment())
             .extract()
             .map_err(|errors| errors.into_iter().map(|error| error.to_string()).collect::<Vec<_>>())?;
         match settings.faults() {
@@ -208,6 +208,12 @@ impl Settings {
             self.database_url.clone()
         }
     }
+}
+
+/// The environment's settings. The name of the settings file, and what tests and benches use, are none.
+fn environment() -> Env {
+    let others = ["config_file", "test_", "bench_"];
+    Env::prefixed("ROOKERY_").filter(move |key| !others.iter().any(|other| key.starts_with(other))).split("__")
 }
 
 impl Default for Settings {

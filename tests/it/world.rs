@@ -1,6 +1,7 @@
 //! A server, a simulated APNs and an enroll secret: everything that a simulated device needs.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,6 +16,7 @@ use reqwest::{Method, StatusCode};
 use rookery::config::Settings;
 use rookery::sim::apns::{PushConfig, PushService};
 use rookery::sim::apple::device::{Answer as Done, ChannelNo, Device, DeviceOptions};
+use rookery::sim::apple::keys::{KeyPool, Keys};
 use rookery::sim::apple::model::{Family, Model};
 use rookery::sim::clock::Clock;
 use rookery::sim::wire::Trust;
@@ -38,6 +40,7 @@ pub(crate) struct World {
     pub(crate) apple: Authority,
     runtime: Option<Runtime>,
     fresh: Option<Fresh>,
+    root: PathBuf,
 }
 
 /// Runs a test on SQLite, and on PostgreSQL where a server is named.
@@ -80,9 +83,8 @@ impl World {
             settings.database_url = fresh.as_ref().map(Fresh::url).unwrap_or_default();
             change(settings);
         });
-        let world = Self { app, push, apple, runtime: Some(runtime), fresh };
+        let world = Self { app, push, apple, runtime: Some(runtime), fresh, root };
         world.prepare().await;
-        let _ = std::fs::remove_file(root);
         world
     }
 
@@ -107,6 +109,7 @@ impl World {
         let fresh = self.fresh.take();
         let runtime = self.runtime.take();
         drop(self.app);
+        let _ = std::fs::remove_file(&self.root);
         runtime.unwrap().shutdown_background();
         if let Some(fresh) = fresh {
             fresh.drop().await;
@@ -122,7 +125,7 @@ impl World {
         let ca = std::fs::read(self.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
         let ca = protocol::pki::Certificate::from_pem(&ca).unwrap();
         let model = Model::new(family, 7, number);
-        let options = DeviceOptions { dedup: false, ..options };
+        let options = DeviceOptions { dedup: false, keys: keys(), ..options };
         let mut device = Device::new(model, Trust::new([ca.der()]).unwrap(), options, u64::from(number));
         device.set_pushes(self.push.clone(), Arc::new(|_| {}));
         device
@@ -201,9 +204,17 @@ impl World {
     }
 }
 
-/// The simulated Apple.
+/// The simulated Apple, one for all tests: its key takes a while to make.
 fn apple() -> Authority {
-    Authority::create("Apple", now(), 1, AuthorityRole::IssuesOnly).unwrap()
+    static APPLE: LazyLock<Authority> =
+        LazyLock::new(|| Authority::create("Apple", now(), 1, AuthorityRole::IssuesOnly).unwrap());
+    APPLE.clone()
+}
+
+/// Keys of devices: different ones, made quickly from few primes.
+fn keys() -> Keys {
+    static POOL: LazyLock<Arc<KeyPool>> = LazyLock::new(|| Arc::new(KeyPool::new(5000)));
+    Keys::Pool(POOL.clone())
 }
 
 pub(crate) fn now() -> Timestamp {
