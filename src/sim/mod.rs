@@ -11,5 +11,7 @@ pub mod apple;
 pub mod clock;
 #[cfg(test)]
 mod fixture;
+pub mod fleet;
 pub mod random;
+pub mod report;
 pub mod wire;

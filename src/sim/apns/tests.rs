@@ -29,9 +29,9 @@ struct Answered {
     json: serde_json::Value,
 }
 
-type Client = SendRequest<Full<Bytes>>;
+pub(in crate::sim) type Client = SendRequest<Full<Bytes>>;
 
-async fn start() -> PushService {
+pub(in crate::sim) async fn start() -> PushService {
     start_at(Clock::default())
 }
 
@@ -45,11 +45,11 @@ fn start_at(clock: Clock) -> PushService {
     PushService::start(config, &Handle::current()).unwrap()
 }
 
-fn push_certificate(topic: &str) -> Signer {
+pub(in crate::sim) fn push_certificate(topic: &str) -> Signer {
     authority().issue_push(topic, now(), DAY).unwrap()
 }
 
-async fn connect(service: &PushService, certificate: Option<&Signer>) -> Client {
+pub(in crate::sim) async fn connect(service: &PushService, certificate: Option<&Signer>) -> Client {
     let mut context = SslContext::builder(SslMethod::tls_client()).unwrap();
     context.set_alpn_protos(b"\x02h2").unwrap();
     if let Some(certificate) = certificate {
@@ -83,6 +83,14 @@ async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Result<Answ
     let body = response.into_body().collect().await?.to_bytes();
     let json = if body.is_empty() { serde_json::Value::Null } else { serde_json::from_slice(&body).unwrap() };
     Ok(Answered { status, apns_id, retry_after, json })
+}
+
+/// Pushes to a token as a server does.
+pub(in crate::sim) async fn push_to(client: &mut Client, service: &PushService, token: &[u8], magic: &str) -> u16 {
+    let mut request = push(service);
+    *request.uri_mut() = format!("https://localhost:{}{}", service.port(), path(token)).parse().unwrap();
+    *request.body_mut() = Full::from(body(magic));
+    send(client, request).await.unwrap().status
 }
 
 /// Registers the token; what is received are its pushes.

@@ -8,7 +8,8 @@
 pub mod contents;
 pub mod device;
 #[cfg(test)]
-mod fake_mdm;
+pub(in crate::sim) mod fake_mdm;
+pub mod host;
 pub mod keys;
 pub mod log;
 pub mod model;

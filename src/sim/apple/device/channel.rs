@@ -161,6 +161,16 @@ impl Device {
         Ok(&self.channel(channel)?.id)
     }
 
+    /// The enrollment ids of the device and of users that it will have.
+    ///
+    /// # Errors
+    /// There is no device channel.
+    pub fn channel_ids(&self, users: &[(UserKind, User)]) -> Result<Vec<String>, DeviceError> {
+        let own = self.channel(ChannelNo::DEVICE)?;
+        let of_users = users.iter().map(|(kind, user)| own.of_user(*kind, user).id);
+        Ok(std::iter::once(own.id.clone()).chain(of_users).collect())
+    }
+
     /// The last status that the channel sent.
     ///
     /// # Errors
@@ -208,6 +218,14 @@ impl Device {
             service.register(&target.token, Registration { topic: target.topic, magic: target.magic, wake });
         }
         Ok(())
+    }
+
+    /// Switches the device on or off for the push service.
+    pub fn switch_pushes(&self, on: bool) {
+        let Some(pushes) = &self.pushes else { return };
+        for token in self.channels.iter().filter_map(|state| state.token.as_deref()) {
+            pushes.service.switch(token, on);
+        }
     }
 
     /// Forgets the token of a channel; the push service then knows it as unregistered.

@@ -137,12 +137,48 @@ impl Device {
         if POWER.contains(&command.request_type()) && !self.options.answers_power_commands {
             return Ok(None);
         }
+        self.keep(channel, command, &answer)?;
+        Ok(Some(answer))
+    }
+
+    /// Keeps an answer for the case that the command comes again.
+    fn keep(&mut self, channel: ChannelNo, command: &Command, answer: &Answer) -> Result<(), DeviceError> {
         let state = self.channel_mut(channel)?;
-        state.done.push_back((uuid.to_owned(), answer.clone()));
+        state.done.push_back((command.uuid().as_str().to_owned(), answer.clone()));
         if state.done.len() > KEPT_ANSWERS {
             state.done.pop_front();
         }
-        Ok(Some(answer))
+        Ok(())
+    }
+
+    /// Fails at a command for no reason that the server could know.
+    ///
+    /// # Errors
+    /// There is no such channel.
+    pub fn fail(&mut self, channel: ChannelNo, command: &Command) -> Result<Answer, DeviceError> {
+        let answer = Answer::refused(12010, "An internal inconsistency was found.");
+        self.keep(channel, command, &answer)?;
+        Ok(answer)
+    }
+
+    /// Strikes an errand off without running it.
+    pub fn strike_off(&mut self, errand: Errand) {
+        self.errands.retain(|other| *other != errand);
+    }
+
+    /// Is on again after a restart.
+    pub const fn power_on(&mut self) {
+        self.contents.power = Power::On;
+    }
+
+    /// Is erased: its management is gone, and nobody is told.
+    pub fn leave(&mut self) {
+        for channel in self.channels() {
+            let _ = self.drop_token(channel);
+        }
+        self.errands.clear();
+        self.contents.removed_management(ChannelNo::DEVICE);
+        self.wire.disconnect();
     }
 
     /// The oldest errand that is to be run before the command is reported, if there is one.

@@ -91,7 +91,7 @@ impl Device {
             Errand::UpdateToken(channel) => self.update_token(channel).await?,
             Errand::Synchronize(channel) => self.synchronize(channel).await?,
         }
-        self.errands.retain(|other| *other != errand);
+        self.strike_off(errand);
         Ok(())
     }
 

@@ -1,0 +1,268 @@
+//! Many devices that live on their own: Macs with and without users, iPhones, Shared iPads, personal devices.
+//!
+//! A fleet runs on threads of its own, counts what its devices do, and tells at the end what really happened to every
+//! command. Never here: what the server thinks of it; whoever compares the two has both.
+//!
+//! Start with [`Fleet::start`].
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::apns::PushService;
+use super::apple::device::{Device, DeviceOptions, User, UserKind};
+use super::apple::host::{Behaviour, SimHost, Stop, World};
+use super::apple::log::DeviceLog;
+use super::apple::model::{Family, Model};
+use super::random::Chance;
+use super::report::{Progress, Tally};
+use super::wire::{Trust, TrustError};
+
+mod truth;
+
+pub use truth::{Deviation, Truth, TruthCounts};
+
+/// How often somebody who waits for the fleet looks.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A running fleet. Dropped, it ends without waiting for its devices.
+#[derive(Debug)]
+pub struct Fleet {
+    members: Vec<Member>,
+    world: Arc<World>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a fleet is made of.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// How many devices.
+    pub count: u32,
+    /// The number of the first device; fleets of one server need different numbers.
+    pub first: u32,
+    /// What kinds of devices, in turn; must not be empty.
+    pub mix: Vec<Persona>,
+    /// Where they get their enrollment profile.
+    pub enroll_url: String,
+    /// Root certificates (DER) that they trust.
+    pub anchors: Vec<Vec<u8>>,
+    /// Who pushes them.
+    pub pushes: PushService,
+    /// How they live.
+    pub behaviour: Behaviour,
+    /// Everything else about them.
+    pub options: DeviceOptions,
+    /// What decides everything that is left to chance.
+    pub seed: u64,
+    /// Threads.
+    pub threads: usize,
+    /// How many enroll at once.
+    pub ramp: usize,
+}
+
+/// The kind of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Persona {
+    /// A Mac.
+    Mac,
+    /// A Mac with a managed user.
+    MacWithUser,
+    /// An iPhone.
+    IPhone,
+    /// A Shared iPad with a user.
+    SharedIPad,
+    /// An iPhone that belongs to its user.
+    Personal,
+}
+
+/// One device of a fleet.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its kind.
+    pub persona: Persona,
+    /// Its facts.
+    pub model: Model,
+    /// The enrollment ids of its channels, its own first.
+    pub channels: Vec<String>,
+    /// What happened to it.
+    pub log: DeviceLog,
+}
+
+/// Why a fleet does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// A trust anchor cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// There is no kind of device to make.
+    #[error("the fleet is made of no kinds of devices")]
+    NoKinds,
+    /// A device cannot be made.
+    #[error("device {0} cannot be made: {1}")]
+    Device(u32, String),
+    /// No thread could be started.
+    #[error("no thread for the fleet: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Persona {
+    /// A usual company: half Macs, a third iPhones, some Shared iPads and personal devices.
+    pub const COMPANY: [Self; 10] = [
+        Self::MacWithUser,
+        Self::IPhone,
+        Self::Mac,
+        Self::MacWithUser,
+        Self::IPhone,
+        Self::SharedIPad,
+        Self::Mac,
+        Self::IPhone,
+        Self::MacWithUser,
+        Self::Personal,
+    ];
+
+    const fn family(self) -> Family {
+        match self {
+            Self::Mac | Self::MacWithUser => Family::Mac,
+            Self::IPhone | Self::Personal => Family::IPhone,
+            Self::SharedIPad => Family::IPad,
+        }
+    }
+
+    /// The users that enroll with a device of this kind.
+    fn users(self, model: &Model, chance: &mut Chance) -> Vec<(UserKind, User)> {
+        let name = model.owner.to_lowercase();
+        match self {
+            Self::MacWithUser => vec![(UserKind::Mac, User::new(&chance.uuid(), &name, model.owner))],
+            Self::SharedIPad => {
+                let account = format!("{name}@school.example.com");
+                vec![(UserKind::SharedIpad, User::new("", &account, model.owner))]
+            }
+            Self::Mac | Self::IPhone | Self::Personal => Vec::new(),
+        }
+    }
+}
+
+impl Fleet {
+    /// Starts the devices; they begin to enroll at once.
+    ///
+    /// # Errors
+    /// See [`FleetError`].
+    pub fn start(config: FleetConfig) -> Result<Self, FleetError> {
+        let trust = Trust::new(&config.anchors)?;
+        let ramp = Semaphore::new(config.ramp.max(1));
+        let world = Arc::new(World { enroll_url: config.enroll_url.clone(), tally: Tally::default(), ramp });
+        let (mut members, mut hosts) = (Vec::new(), Vec::new());
+        for index in 0..config.count {
+            let (member, host) = recruit(&config, index, &trust, &world)?;
+            members.push(member);
+            hosts.push(host);
+        }
+        let (stop, stopped) = oneshot::channel();
+        let threads = config.threads.max(1);
+        let thread = std::thread::Builder::new().name("fleet".into()).spawn(move || run(hosts, threads, stopped))?;
+        Ok(Self { members, world, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The devices.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// What the devices did so far.
+    pub fn progress(&self) -> Progress {
+        self.world.tally.progress()
+    }
+
+    /// Waits until every device is enrolled or was refused, or until `patience` is over, and tells how it goes meanwhile.
+    /// True when every device is enrolled.
+    pub async fn enrolled(&self, patience: Duration, mut tell: impl FnMut(&Progress)) -> bool {
+        let began = Instant::now();
+        loop {
+            let progress = self.progress();
+            tell(&progress);
+            if progress.enrolled + progress.failed >= self.members.len() as u64 {
+                return progress.failed == 0;
+            }
+            if began.elapsed() >= patience {
+                return false;
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// What really happened so far.
+    pub fn truth(&self) -> Truth {
+        Truth::of(&self.members)
+    }
+
+    /// Stops the devices, whatever they are doing, and tells what really happened.
+    pub fn stop(mut self) -> Truth {
+        self.end();
+        self.truth()
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic over there has been reported there.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Makes one device and the actor that lives its life.
+fn recruit(
+    config: &FleetConfig,
+    index: u32,
+    trust: &Trust,
+    world: &Arc<World>,
+) -> Result<(Member, SimHost), FleetError> {
+    let number = config.first.wrapping_add(index);
+    let persona = *config.mix.get(index as usize % config.mix.len().max(1)).ok_or(FleetError::NoKinds)?;
+    let mut chance = Chance::new(config.seed, u64::from(number) << 8);
+    let model = Model::new(persona.family(), config.seed, number);
+    let users = persona.users(&model, &mut chance);
+    let options = DeviceOptions { personal: persona == Persona::Personal, ..config.options.clone() };
+    let device = Device::new(model.clone(), trust.clone(), options, chance.number());
+    let failed = |error: super::apple::device::DeviceError| FleetError::Device(number, error.to_string());
+    let channels = device.channel_ids(&users).map_err(failed)?;
+    let member = Member { persona, model, channels, log: device.log().clone() };
+    let host =
+        SimHost::new(device, users, config.behaviour.clone(), world.clone(), config.pushes.clone(), chance.number());
+    Ok((member, host))
+}
+
+/// The fleet's own actor system, until it is told to stop.
+fn run(hosts: Vec<SimHost>, threads: usize, stopped: oneshot::Receiver<()>) {
+    System::new().block_on(async move {
+        let arbiters: Vec<Arbiter> = (0..threads).map(|_| Arbiter::new()).collect();
+        let mut addresses = Vec::with_capacity(hosts.len());
+        for (host, arbiter) in hosts.into_iter().zip(arbiters.iter().cycle()) {
+            addresses.push(SimHost::start_in_arbiter(&arbiter.handle(), move |_| host));
+        }
+        // Whoever held the other end is gone: that is a reason to stop, too.
+        let _ = stopped.await;
+        for address in &addresses {
+            address.do_send(Stop);
+        }
+        for arbiter in arbiters {
+            arbiter.stop();
+            let _ = arbiter.join();
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;
