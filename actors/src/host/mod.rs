@@ -179,9 +179,7 @@ impl Host {
 
     /// From now on this actor answers nothing; the next message after it is gone finds a fresh one.
     fn become_stale<T>(&mut self, why: Refusal, context: &mut Context<Self>) -> Answer<T> {
-        if let Some((_, timer)) = self.timer.take() {
-            context.cancel_future(timer);
-        }
+        self.disarm(context);
         self.standing = Standing::Stale(why.clone());
         self.guard.retire();
         Err(why)
