@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
     };
     match cli.verb {
         Verb::Serve { info, source } => with_settings(&source, |settings| run_server(settings, info.as_deref())),
-        Verb::Demo(options) => demo::main(options),
+        Verb::Demo(options) => demo::main(&options),
         Verb::Config(ConfigVerb::Check(source)) => with_settings(&source, |settings| {
             println!("{}", settings.shown());
             Ok(ExitCode::SUCCESS)
@@ -118,7 +118,7 @@ fn run_server(settings: Settings, info: Option<&Path>) -> anyhow::Result<ExitCod
     let data_dir = settings.data_dir.clone();
     let running = serve::start(settings)?;
     if let Some(file) = info
-        && let Err(error) = serve::info::write(file, &running.addresses, &data_dir)
+        && let Err(error) = serve::info::write(file, &running.addresses, &data_dir, None)
     {
         running.stop()?;
         return Err(error);

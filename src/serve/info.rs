@@ -8,14 +8,14 @@ use serde_json::json;
 use super::Addresses;
 
 /// Writes the file: `device_url`, `admin_url`, `ops_url`, the listeners' `device`, `admin` and `ops` (address and port),
-/// `ca_file` (null without a self-made certificate), `data_dir`, `pid`. It appears as a whole, or not at all.
+/// `ca_file` (null without a self-made certificate), `data_dir`, `pid`, and `token` where one was made. It appears as a whole, or not at all.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(file: &Path, addresses: &Addresses, data_dir: &Path) -> anyhow::Result<()> {
+pub fn write(file: &Path, addresses: &Addresses, data_dir: &Path, token: Option<&str>) -> anyhow::Result<()> {
     let place = || format!("cannot write {}", file.display());
     let ca_file = addresses.ca_file.as_deref().map(absolute).transpose().with_context(place)?;
-    let info = json!({
+    let mut info = json!({
         "device_url": addresses.device_url,
         "admin_url": addresses.admin_url,
         "ops_url": addresses.ops_url,
@@ -26,6 +26,9 @@ pub fn write(file: &Path, addresses: &Addresses, data_dir: &Path) -> anyhow::Res
         "data_dir": absolute(data_dir).with_context(place)?,
         "pid": std::process::id(),
     });
+    if let (Some(token), Some(info)) = (token, info.as_object_mut()) {
+        info.insert("token".into(), token.into());
+    }
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".new");
     let unfinished = PathBuf::from(unfinished);
@@ -50,12 +53,13 @@ mod tests {
             ca_file: Some("data/tls/ca.pem".into()),
         };
         let file = std::env::temp_dir().join(format!("rookery-info-{}.json", std::process::id()));
-        write(&file, &addresses, Path::new("data")).unwrap();
+        write(&file, &addresses, Path::new("data"), Some("secret")).unwrap();
         let info: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         std::fs::remove_file(&file).unwrap();
         assert_eq!(info["device_url"], "https://mdm.example.com");
         assert_eq!(info["device"], "127.0.0.1:8443");
         assert_eq!(info["pid"], std::process::id());
+        assert_eq!(info["token"], "secret");
         for key in ["data_dir", "ca_file"] {
             assert!(Path::new(info[key].as_str().unwrap()).is_absolute(), "{key}: {}", info[key]);
         }
