@@ -264,6 +264,7 @@ impl Handler<Push> for Apns {
     type Result = ();
 
     fn handle(&mut self, push: Push, context: &mut Self::Context) {
+        crate::fault::point("apns.push");
         let now = self.clock.now();
         self.guard.gauge().turn(now);
         let Some(topic) = self.topics.get_mut(&*push.target.topic) else {

@@ -93,6 +93,7 @@ impl Keeper {
             return;
         }
         self.looking = true;
+        crate::fault::point("keeper.look");
         let now = self.clock.now();
         self.guard.gauge().turn(now);
         let (reader, hosts, position) = (self.reader.clone(), self.hosts.clone(), self.position);

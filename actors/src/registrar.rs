@@ -67,6 +67,7 @@ impl Handler<Admit> for Registrar {
     type Result = ResponseActFuture<Self, Answer<HostId>>;
 
     fn handle(&mut self, admit: Admit, _: &mut Self::Context) -> Self::Result {
+        crate::fault::point("registrar.admit");
         let (writer, now) = (self.writer.clone(), self.clock.now());
         self.guard.gauge().turn(now);
         let external_id = admit.enrollment.as_str().to_owned();

@@ -1,5 +1,6 @@
 //! A server for one test: free ports, a fresh database, short waits, an admin.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) struct App {
     pub(crate) token: String,
     pub(crate) client: Client,
     directory: PathBuf,
+    expected: Cell<Ended>,
 }
 
 /// An answer: status and JSON, or null where the body is none.
@@ -51,7 +53,8 @@ impl App {
         let running = serve::start(settings.clone()).unwrap();
         let token = running.new_token("test").unwrap();
         let client = client(&running);
-        Self { running: Some(running), settings, token, client, directory }
+        let expected = Cell::new(Ended::Asked);
+        Self { running: Some(running), settings, token, client, directory, expected }
     }
 
     /// Stops the server in order and starts it again on the same rows and ports.
@@ -63,6 +66,11 @@ impl App {
         self.settings.ops.listen = addresses.ops;
         self.running = Some(serve::start(self.settings.clone()).unwrap());
         self.client = client(self.running());
+    }
+
+    /// Says how the server is going to end, where that is not in order.
+    pub(crate) fn expect(&self, ended: Ended) {
+        self.expected.set(ended);
     }
 
     pub(crate) fn running(&self) -> &Running {
@@ -98,7 +106,8 @@ impl Drop for App {
         let ended = self.running.take().map(Running::stop);
         let _ = std::fs::remove_dir_all(&self.directory);
         if !std::thread::panicking() {
-            assert!(matches!(ended, None | Some(Ok(Ended::Asked))), "the server did not stop in order: {ended:?}");
+            let as_expected = matches!(&ended, Some(Ok(ended)) if *ended == self.expected.get());
+            assert!(as_expected, "the server ended otherwise than expected: {ended:?}");
         }
     }
 }

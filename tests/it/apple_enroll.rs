@@ -13,7 +13,7 @@ use crate::world::{DEVICE, SECRET, World, assert_sound, now, on_each_store, on_e
 fn refused(result: Result<impl std::fmt::Debug, DeviceError>) -> u16 {
     match result {
         Err(DeviceError::Refused { status }) => status,
-        other => panic!("not refused: {other:?}"),
+        other => unreachable!("not refused: {other:?}"),
     }
 }
 

@@ -1,9 +1,14 @@
 //! Everything that a device or an admin can see, through real HTTPS, against a server in this process.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod app;
 mod apple_commands;
 mod apple_enroll;
+mod crash_hosts;
+mod crash_singletons;
 mod hostile;
+mod killed;
 mod postgres;
 mod push;
 mod world;

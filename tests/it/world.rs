@@ -22,6 +22,7 @@ use rookery::sim::clock::Clock;
 use rookery::sim::wire::Trust;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::sync::RwLock;
 
 use crate::app::{App, eventually};
 use crate::postgres::Fresh;
@@ -37,11 +38,13 @@ pub(crate) const DEVICE: ChannelNo = ChannelNo::DEVICE;
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) push: PushService,
-    pub(crate) apple: Authority,
     runtime: Option<Runtime>,
     fresh: Option<Fresh>,
     root: PathBuf,
 }
+
+/// Faults are armed for the whole process: a test that arms one runs while no other world exists.
+static WORLDS: RwLock<()> = RwLock::const_new(());
 
 /// Runs a test on SQLite, and on PostgreSQL where a server is named.
 pub(crate) async fn on_each_store(test: impl AsyncFn(&World)) {
@@ -50,6 +53,17 @@ pub(crate) async fn on_each_store(test: impl AsyncFn(&World)) {
 
 /// The same with changed settings, and with the right to restart the server.
 pub(crate) async fn on_each_store_with(change: impl Fn(&mut Settings), test: impl AsyncFn(&mut World)) {
+    let _shared = WORLDS.read().await;
+    in_worlds(change, test).await;
+}
+
+/// The same for a test that arms faults.
+pub(crate) async fn alone_on_each_store(test: impl AsyncFn(&World)) {
+    let _alone = WORLDS.write().await;
+    in_worlds(|_| {}, async |world: &mut World| test(world).await).await;
+}
+
+async fn in_worlds(change: impl Fn(&mut Settings), test: impl AsyncFn(&mut World)) {
     let mut world = World::start(None, &change).await;
     test(&mut world).await;
     world.end().await;
@@ -83,7 +97,7 @@ impl World {
             settings.database_url = fresh.as_ref().map(Fresh::url).unwrap_or_default();
             change(settings);
         });
-        let world = Self { app, push, apple, runtime: Some(runtime), fresh, root };
+        let world = Self { app, push, runtime: Some(runtime), fresh, root };
         world.prepare().await;
         world
     }
@@ -98,9 +112,7 @@ impl World {
     }
 
     pub(crate) async fn upload_push_certificate(&self, topic: &str, query: &str) -> (StatusCode, Value) {
-        let signer = self.apple.issue_push(topic, now(), Duration::from_secs(86_400)).unwrap();
-        let key = String::from_utf8(signer.private_key_pem().unwrap()).unwrap();
-        let pem = format!("{}{key}", signer.certificate().to_pem().unwrap());
+        let pem = push_certificate_pem(topic);
         let answer = crate::app::answer(self.app.admin(Method::PUT, &format!("/v1/pushcert{query}")).body(pem)).await;
         (answer.status, answer.json)
     }
@@ -202,6 +214,13 @@ impl World {
     pub(crate) async fn pushed_since(&self, before: u64) -> u64 {
         eventually("a push", async || Some(self.push.counts().delivered).filter(|now| *now > before)).await
     }
+}
+
+/// A push certificate and its key, as an admin uploads them.
+pub(crate) fn push_certificate_pem(topic: &str) -> String {
+    let signer = apple().issue_push(topic, now(), Duration::from_secs(86_400)).unwrap();
+    let key = String::from_utf8(signer.private_key_pem().unwrap()).unwrap();
+    format!("{}{key}", signer.certificate().to_pem().unwrap())
 }
 
 /// The simulated Apple, one for all tests: its key takes a while to make.

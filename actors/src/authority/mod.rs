@@ -109,6 +109,7 @@ impl Authority {
         T: 'static,
         F: Future<Output = Answer<T>> + 'static,
     {
+        crate::fault::point("authority.request");
         self.guard.gauge().turn(self.desk.clock.now());
         let Some(keys) = self.desk.keys.clone() else {
             return Box::pin(actix::fut::ready(Err(Refusal::soon("the keys are not loaded yet"))));

@@ -71,7 +71,10 @@ impl Host {
         let decision = channel.queue.decide(&heard, now, &policy.queue);
         let mut rows = rows_of(channel.row, &decision, report, now);
         let body = decision.next.as_ref().and_then(|next| channel.bodies.get(&next.id).cloned());
+        let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
+        self.guard.suspect(handled);
         fault::point("host.report.decided");
+        let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         if rows.is_empty() {
             channel.queue.adopt(&decision);
             self.rearm(context);
@@ -88,7 +91,6 @@ impl Host {
         rows: Rows,
         body: Option<Bytes>,
     ) -> Turn<Option<Bytes>> {
-        self.guard.suspect(decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id)));
         let (reader, writer, wake) = (self.parts.reader.clone(), self.parts.writer.clone(), rows.wake);
         let next = decision.next.as_ref().map(|next| next.id);
         let committing = async move {
