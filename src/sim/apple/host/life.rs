@@ -163,6 +163,9 @@ impl Life {
         let mut hand = VecDeque::from_iter(self.poll(channel).await?);
         let mut lost = false;
         loop {
+            if self.device.contents().power != Power::On {
+                break;
+            }
             if let Some(command) = hand.pop_front() {
                 let Some(answer) = self.answer(channel, &command).await? else { break };
                 let unsent = Unsent { channel, uuid: command.uuid().clone(), answer };
