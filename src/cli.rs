@@ -26,7 +26,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Runs the server.
-    Serve(Source),
+    Serve {
+        /// Once the server is ready, writes its addresses to this file (JSON).
+        #[arg(long, value_name = "FILE")]
+        info: Option<PathBuf>,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Runs a server with simulated devices and a simulated APNs, to look at or to test.
     Demo(demo::Options),
     /// Looks at settings.
@@ -78,8 +84,8 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.verb {
-        Verb::Serve(source) => with_settings(&source, run_server),
-        Verb::Demo(options) => demo::main(options),
+        Verb::Serve { info, source } => with_settings(&source, |settings| run_server(settings, info.as_deref())),
+        Verb::Demo(options) => demo::main(&options),
         Verb::Config(ConfigVerb::Check(source)) => with_settings(&source, |settings| {
             println!("{}", settings.shown());
             Ok(ExitCode::SUCCESS)
@@ -107,9 +113,16 @@ fn with_settings(source: &Source, verb: impl FnOnce(Settings) -> anyhow::Result<
     })
 }
 
-fn run_server(settings: Settings) -> anyhow::Result<ExitCode> {
+fn run_server(settings: Settings, info: Option<&Path>) -> anyhow::Result<ExitCode> {
     telemetry::start(&settings.log)?;
+    let data_dir = settings.data_dir.clone();
     let running = serve::start(settings)?;
+    if let Some(file) = info
+        && let Err(error) = serve::info::write(file, &running.addresses, &data_dir, None)
+    {
+        running.stop()?;
+        return Err(error);
+    }
     wait_for_signal(&running)?;
     Ok(match running.stop()? {
         Ended::Asked => ExitCode::SUCCESS,

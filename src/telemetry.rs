@@ -3,6 +3,8 @@
 //! What is logged where: a failure once, where it is handled. Fields are dotted by what they speak of (`host.id`,
 //! `enrollment.id`, `queue.entry`). Never bodies, tokens, challenges or keys.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogSettings};
@@ -13,7 +15,8 @@ use crate::config::{LogFormat, LogSettings};
 /// The filter cannot be read.
 pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|error| anyhow::anyhow!("log.filter: {error}"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A test process starts several servers, and the first one's log is everyone's.
     let _ = match settings.format {
         LogFormat::Text => log.with_target(false).try_init(),

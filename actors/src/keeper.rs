@@ -200,6 +200,10 @@ impl Handler<Stop> for Keeper {
             while hosts.census().resident > 0 && begun.elapsed() < PATIENCE {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            match hosts.census().resident {
+                0 => {}
+                left => tracing::warn!("{left} hosts did not finish in time and are left behind"),
+            }
         };
         let drained = draining.into_actor(self).then(|(), _, _| flushing);
         context.wait(drained.map(|(), _, context: &mut Context<Self>| context.stop()));

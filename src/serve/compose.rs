@@ -15,6 +15,7 @@ use actors::host::HostConfig;
 use actors::supervisor::{Stop, Tree, TreeEnd, watch_panics};
 use actors::tree::{Config, Parts, TREE};
 use anyhow::Context;
+use futures_util::future::join_all;
 use protocol::queue::Policy;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -120,9 +121,7 @@ async fn watch(
     stopping.store(true, Relaxed);
     tracing::info!("stops: finishes requests, then turns, then actors");
     let draining = async {
-        for handle in handles {
-            handle.stop(asked).await;
-        }
+        join_all(handles.iter().map(|handle| handle.stop(asked))).await;
         tree.root.do_send(Stop);
         if asked { tree.ended.await.is_ok_and(|end| end == TreeEnd::Asked) } else { false }
     };

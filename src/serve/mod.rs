@@ -6,6 +6,7 @@
 
 mod compose;
 mod directory;
+pub mod info;
 mod tls_files;
 
 use std::net::SocketAddr;

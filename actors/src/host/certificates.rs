@@ -34,7 +34,9 @@ pub(super) enum Known {
 
 impl Certificates {
     pub(super) fn load(rows: &[identity::Model]) -> Self {
-        Self { live: rows.iter().filter_map(Live::of).collect() }
+        let mut live: Vec<Live> = rows.iter().filter_map(Live::of).collect();
+        live.shrink_to_fit();
+        Self { live }
     }
 
     pub(super) fn known(&self, fingerprint: Fingerprint) -> Known {

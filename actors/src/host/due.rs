@@ -11,6 +11,7 @@ use super::report::entry_change;
 use super::{Host, Standing};
 use crate::apns::Push;
 use crate::fault;
+use crate::hosts::LetGo;
 
 /// The longest sleep of a timer: clocks jump, and a timer that was armed before a jump must not sleep for years.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -36,23 +37,37 @@ impl Handler<Due> for Host {
     }
 }
 
+impl Handler<LetGo> for Host {
+    type Result = ();
+
+    fn handle(&mut self, _: LetGo, context: &mut Context<Self>) {
+        self.disarm(context);
+    }
+}
+
 impl Host {
-    /// Sets the one timer to the next thing that is due, which may be the end of this actor.
+    /// Makes sure that the one timer rings when the next thing is due, which may be the end of this actor. One that rings
+    /// too early finds nothing to do and is set again: that is cheaper than setting it at every message.
     pub(super) fn rearm(&mut self, context: &mut Context<Self>) {
         let idle_at = self.touched_at.plus(self.parts.config.idle);
         let at = self.wake_at().map_or(idle_at, |wake_at| wake_at.min(idle_at));
-        if self.timer.as_ref().is_some_and(|(armed, _)| *armed == at) {
+        if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= at) {
             return;
         }
-        if let Some((_, timer)) = self.timer.take() {
-            context.cancel_future(timer);
-        }
+        self.disarm(context);
         let sleep = at.since(self.now()).min(LONGEST_SLEEP);
         let timer = context.run_later(sleep, |host, context| {
             host.timer = None;
             host.work_off(context);
         });
         self.timer = Some((at, timer));
+    }
+
+    /// Cancels the timer: an actor with one does not end.
+    pub(super) fn disarm(&mut self, context: &mut Context<Self>) {
+        if let Some((_, timer)) = self.timer.take() {
+            context.cancel_future(timer);
+        }
     }
 
     /// Does everything that is due now.

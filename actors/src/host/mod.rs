@@ -170,19 +170,16 @@ impl Host {
         self.stored_wake_at = rows.host.wake_at.map(Timestamp::from_millis);
         self.certificates = Certificates::load(&rows.identities);
         let seed = self.id.0.unsigned_abs();
-        self.channels = rows
-            .enrollments
-            .iter()
-            .filter_map(|row| Channel::load(row, &rows.pending, seed, self.stored_wake_at))
-            .collect();
+        let channels = rows.enrollments.iter();
+        self.channels =
+            channels.filter_map(|row| Channel::load(row, &rows.pending, seed, self.stored_wake_at)).collect();
+        self.channels.shrink_to_fit(); // most hosts have one channel, and there are many hosts
         self.standing = Standing::Ready;
     }
 
     /// From now on this actor answers nothing; the next message after it is gone finds a fresh one.
     fn become_stale<T>(&mut self, why: Refusal, context: &mut Context<Self>) -> Answer<T> {
-        if let Some((_, timer)) = self.timer.take() {
-            context.cancel_future(timer);
-        }
+        self.disarm(context);
         self.standing = Standing::Stale(why.clone());
         self.guard.retire();
         Err(why)

@@ -36,8 +36,13 @@ const PARCELS: usize = 64;
 /// How often a message is offered before its sender is told to come back.
 const OFFERS: usize = 3;
 
+/// The server stops: whoever gets this cancels its timers, which would keep it alive, and ends after its last message.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LetGo;
+
 /// An actor that the directory can start: a host, or what a test puts in its place.
-pub trait Resident: Actor<Context = Context<Self>> {
+pub trait Resident: Actor<Context = Context<Self>> + Handler<LetGo> {
     /// What all residents share.
     type Parts: Clone + Send + Sync + 'static;
 

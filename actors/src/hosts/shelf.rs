@@ -6,7 +6,7 @@ use actix::prelude::Addr;
 use protocol::ids::HostId;
 
 use super::trouble::Trouble;
-use super::{Hosts, Resident};
+use super::{Hosts, LetGo, Resident};
 use crate::supervisor::ending;
 
 /// A message that waits for its host's next actor.
@@ -49,6 +49,9 @@ impl<A: Resident> Shelf<A> {
 
     pub(super) fn drain_all(&mut self) {
         for slot in self.slots.values_mut() {
+            if let Slot::Live { address, .. } = slot {
+                address.do_send(LetGo);
+            }
             slot.drain();
         }
     }

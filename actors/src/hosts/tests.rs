@@ -9,6 +9,7 @@ struct Counter {
     host: HostId,
     guard: HostGuard<Self>,
     counts: Counts,
+    timer: Option<SpawnHandle>,
 }
 
 type Counts = Arc<Mutex<HashMap<HostId, u64>>>;
@@ -21,7 +22,7 @@ impl Resident for Counter {
     type Parts = Counts;
 
     fn new(host: HostId, counts: Counts, guard: HostGuard<Self>) -> Self {
-        Self { host, guard, counts }
+        Self { host, guard, counts, timer: None }
     }
 }
 
@@ -35,6 +36,27 @@ struct Count {
 #[rtype(result = "Answer<u64>")]
 struct Break {
     culprit: Option<i64>,
+}
+
+#[derive(Message)]
+#[rtype(result = "Answer<()>")]
+struct Rest;
+
+impl Handler<Rest> for Counter {
+    type Result = Answer<()>;
+
+    fn handle(&mut self, _: Rest, context: &mut Self::Context) -> Self::Result {
+        self.timer = Some(context.run_later(Duration::from_secs(3600), |_, _| {}));
+        Ok(())
+    }
+}
+
+impl Handler<LetGo> for Counter {
+    type Result = ();
+
+    fn handle(&mut self, _: LetGo, context: &mut Self::Context) {
+        self.timer.take().map(|timer| context.cancel_future(timer));
+    }
 }
 
 impl Handler<Count> for Counter {
@@ -166,4 +188,20 @@ async fn a_message_that_comes_while_a_host_ends_starts_its_successor() {
     count(&hosts, host, false).await;
     assert_eq!(hosts.census().started, first + 1);
     assert_eq!(hosts.census().resident, 1);
+}
+
+#[actix::test]
+async fn hosts_with_timers_end_when_all_are_let_go() {
+    let (hosts, ..) = directory(2);
+    for host in (0..50).map(HostId) {
+        hosts.ask(host, Rest, SOON).await.unwrap();
+    }
+    assert_eq!(hosts.census().resident, 50);
+    hosts.retire_all();
+    let all_gone = async {
+        while hosts.census().resident > 0 {
+            actix::clock::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    actix::clock::timeout(SOON, all_gone).await.expect("hosts wait for their timers");
 }

@@ -11,8 +11,11 @@ use super::*;
 #[derive(Clone, Default)]
 struct Parts {
     diary: Arc<Mutex<Vec<String>>>,
-    addresses: Arc<Mutex<Vec<(String, Addr<Child>)>>>,
+    addresses: Addresses,
 }
+
+/// Every child that was started, by name.
+type Addresses = Arc<Mutex<Vec<(String, Addr<Child>)>>>;
 
 struct Child {
     guard: Guard,

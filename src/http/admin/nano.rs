@@ -162,9 +162,8 @@ async fn push_one(edge: &AdminEdge, target: PushTarget) -> Outcome {
         Ok(Feedback::Rejected { reason } | Feedback::TopicRejected { reason }) => {
             Outcome { push_error: Some(reason), ..nothing }
         }
-        Ok(Feedback::BackOff { .. } | Feedback::Unavailable { .. }) => {
-            Outcome { push_error: Some("APNs asks to wait".into()), ..nothing }
-        }
+        Ok(Feedback::BackOff { .. }) => Outcome { push_error: Some("APNs asks to wait".into()), ..nothing },
+        Ok(Feedback::Unavailable { .. }) => Outcome { push_error: Some("APNs does not answer".into()), ..nothing },
         Err(refusal) => Outcome { push_error: Some(refusal.to_string()), ..nothing },
     }
 }

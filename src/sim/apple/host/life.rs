@@ -160,8 +160,12 @@ impl Life {
             self.check_in(async |device| device.renew_token(channel).await).await?;
             count(&self.world.tally.token_updates);
         }
-        let mut hand = VecDeque::from_iter(self.poll(channel).await?);
-        let mut lost = false;
+        let (mut hand, mut lost) = (VecDeque::new(), false);
+        // A device that still owes a report sends it before it asks for more.
+        match self.late_report(channel) {
+            Some(unsent) => lost = self.report(&unsent, &mut hand).await?,
+            None => hand.extend(self.poll(channel).await?),
+        }
         loop {
             if self.device.contents().power != Power::On {
                 break;

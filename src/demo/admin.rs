@@ -1,0 +1,199 @@
+//! The demo's admin: uses the admin API over HTTPS, and remembers what it was promised.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use protocol::apple::command::Command;
+use protocol::apple::plist::{Dictionary, Value as Plist};
+use protocol::apple::profile::{Payload, Profile, derived_uuid};
+use protocol::ids::CommandUuid;
+use reqwest::{Certificate, Client, Method};
+use serde_json::{Value, json};
+
+use crate::serve::Running;
+use crate::sim::random::Chance;
+
+/// Rows of one page.
+const PAGE: usize = 5000;
+/// How long one request may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The commands that the demo queues: all of them only ask, or do no harm.
+const QUERIES: [&str; 6] = [
+    "DeviceInformation",
+    "SecurityInfo",
+    "ProfileList",
+    "InstalledApplicationList",
+    "CertificateList",
+    "InstallProfile",
+];
+
+/// Where a command stands, as the server shows it: (CommandUUID, channel) → status.
+pub(super) type Rows = HashMap<(String, String), String>;
+
+/// The admin.
+pub(super) struct Admin {
+    client: Client,
+    url: String,
+    token: String,
+    chance: Chance,
+    /// Device channels by platform.
+    devices: BTreeMap<String, Vec<String>>,
+    /// User channels.
+    users: Vec<String>,
+    /// Every accepted command, with the channels it was for.
+    meant: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Admin {
+    pub(super) fn new(running: &Running, token: String, seed: u64) -> anyhow::Result<Self> {
+        let ca = running.addresses.ca_file.as_ref().context("the demo's server has a self-made certificate")?;
+        let ca = Certificate::from_pem(&std::fs::read(ca)?)?;
+        let client = Client::builder().tls_certs_only([ca]).no_proxy().timeout(DEADLINE).build()?;
+        let url = running.addresses.admin_url.clone();
+        let chance = Chance::new(seed, u64::MAX);
+        let (devices, users, meant) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Ok(Self { client, url, token, chance, devices, users, meant })
+    }
+
+    pub(super) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> anyhow::Result<Value> {
+        self.ask(Method::PUT, path, body.into()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::POST, path, body.to_string().into()).await
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::GET, path, String::new().into()).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: reqwest::Body) -> anyhow::Result<Value> {
+        let request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token).body(body);
+        let response = request.send().await?;
+        let (status, bytes) = (response.status(), response.bytes().await?);
+        anyhow::ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&bytes));
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Finds the enrolled hosts and their users.
+    pub(super) async fn learn_hosts(&mut self) -> anyhow::Result<()> {
+        let hosts = self.get("/api/v1/fleet/hosts?per_page=10000").await?;
+        for host in hosts["hosts"].as_array().into_iter().flatten() {
+            let text = |key: &str| host[key].as_str().unwrap_or_default().to_owned();
+            if host["mdm"]["connected_to_fleet"] == true {
+                self.devices.entry(text("platform")).or_default().push(text("uuid"));
+            }
+            let detail = self.get(&format!("/api/v1/fleet/hosts/{}", host["id"])).await?;
+            let channels = detail["host"]["enrollments"].as_array().into_iter().flatten();
+            let users = channels.filter(|channel| channel["enabled"] == true && !channel["user"].is_null());
+            self.users.extend(users.filter_map(|channel| channel["id"].as_str().map(str::to_owned)));
+        }
+        Ok(())
+    }
+
+    /// A host to try things with.
+    pub(super) fn example(&self) -> Option<&str> {
+        self.devices.values().flatten().next().map(String::as_str)
+    }
+
+    /// Queues one command for some of the hosts, or for one user.
+    pub(super) async fn queue_something(&mut self) -> anyhow::Result<()> {
+        let request_type = QUERIES[self.pick(QUERIES.len())];
+        let uuid = uuid::Uuid::new_v4().to_string();
+        let command = command(&uuid, request_type)?;
+        if !self.users.is_empty() && self.pick(4) == 0 {
+            let user = self.pick(self.users.len());
+            let user = self.users[user].clone();
+            let command = self::command(&uuid, "ProfileList")?;
+            self.put(&format!("/v1/enqueue/{user}"), command.to_xml()).await?;
+            self.meant.insert(uuid, BTreeSet::from([user]));
+            return Ok(());
+        }
+        let some = self.some_devices();
+        if some.is_empty() {
+            return Ok(());
+        }
+        let body = json!({ "command": STANDARD.encode(command.to_xml()), "host_uuids": some });
+        self.post("/api/v1/fleet/commands/run", &body).await?;
+        self.meant.insert(uuid, some.into_iter().collect());
+        Ok(())
+    }
+
+    /// About a fifth of the hosts of one platform.
+    fn some_devices(&mut self) -> Vec<String> {
+        let platforms: Vec<Vec<String>> = self.devices.values().cloned().collect();
+        if platforms.is_empty() {
+            return Vec::new();
+        }
+        let all = &platforms[self.pick(platforms.len())];
+        let first = self.pick(all.len());
+        all.iter().cycle().skip(first).take(all.len().div_ceil(5)).cloned().collect()
+    }
+
+    fn pick(&mut self, count: usize) -> usize {
+        usize::try_from(self.chance.number() % count.max(1) as u64).unwrap_or(0)
+    }
+
+    /// What was accepted so far.
+    pub(super) fn meant(&self) -> &BTreeMap<String, BTreeSet<String>> {
+        &self.meant
+    }
+
+    /// Waits until no command is pending; returns how many still are when patience ends.
+    pub(super) async fn wait_until_ended(&self, patience: Duration) -> anyhow::Result<u64> {
+        let until = Instant::now() + patience;
+        loop {
+            let pending = self.get("/api/v1/fleet/commands?command_status=pending&per_page=1").await?;
+            let pending = pending["count"].as_u64().context("the server counts")?;
+            if pending == 0 || Instant::now() >= until {
+                return Ok(pending);
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// Where every command stands.
+    pub(super) async fn all_rows(&self) -> anyhow::Result<Rows> {
+        let mut rows = Rows::new();
+        for page in 0.. {
+            let list = self.get(&format!("/api/v1/fleet/commands?per_page={PAGE}&page={page}")).await?;
+            let shown = list["results"].as_array().context("the server lists")?;
+            for row in shown {
+                let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                rows.insert((text("command_uuid"), text("enrollment_id")), text("status"));
+            }
+            if shown.len() < PAGE {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn command(uuid: &str, request_type: &str) -> anyhow::Result<Command> {
+    let uuid = CommandUuid::parse(uuid).context("a UUID is a name")?;
+    Ok(match request_type {
+        "DeviceInformation" => Command::device_information(uuid, &["DeviceName", "OSVersion", "SerialNumber", "UDID"]),
+        "InstallProfile" => Command::install_profile(uuid, &profile().to_xml()),
+        other => Command::new(uuid, other, Dictionary::new())?,
+    })
+}
+
+/// A harmless profile: the same each time, so that devices update it in place.
+fn profile() -> Profile {
+    let identifier = "org.rookery.demo.profile";
+    let settings = Dictionary::from_iter([("idleTime".to_owned(), Plist::Integer(600.into()))]);
+    let payload = Payload {
+        payload_type: "com.apple.screensaver".into(),
+        identifier: format!("{identifier}.screensaver"),
+        uuid: derived_uuid(&[identifier, "screensaver"]),
+        settings,
+    };
+    let others = Dictionary::from_iter([("PayloadDisplayName".to_owned(), Plist::String("Demo".into()))]);
+    let uuid = derived_uuid(&[identifier]);
+    Profile { identifier: identifier.into(), uuid, scope: None, payloads: vec![payload], others }
+}
