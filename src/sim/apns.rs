@@ -1,7 +1,7 @@
 //! A simulated APNs: HTTP/2 with client certificates, as strict as Apple's, and scripted to fail on demand.
 //!
-//! A push that is accepted wakes whoever registered the token, on the thread of the service. It keeps the last push for a
-//! device that is off, until the push expires (Apple, "Sending notification requests to APNs", "Handling notification
+//! A push that is accepted wakes whoever registered the token, on the thread of the service. It keeps the last push for
+//! a device that is off, until the push expires (Apple, "Sending notification requests to APNs", "Handling notification
 //! responses from APNs").
 //!
 //! Start with [`PushService::start`]; what each request gets is decided in `rules` and `registry`.

@@ -177,8 +177,8 @@ impl Fleet {
         self.world.tally.progress()
     }
 
-    /// Waits until every device is enrolled or was refused, or until `patience` is over, and tells how it goes meanwhile.
-    /// True when every device is enrolled.
+    /// Waits until every device is enrolled or was refused, or until `patience` is over, and tells how it goes
+    /// meanwhile. True when every device is enrolled.
     pub async fn enrolled(&self, patience: Duration, mut tell: impl FnMut(&Progress)) -> bool {
         let began = Instant::now();
         loop {

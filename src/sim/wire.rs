@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -100,8 +100,6 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// From the first byte sent (or the beginning of the connection) to the last byte read.
-    pub took: Duration,
     version: Version,
 }
 
@@ -221,26 +219,19 @@ impl Wire {
             self.connections += 1;
             return connection::write_and_drop(&self.dial(&origin), &head, &request.body).await;
         }
-        let began = Instant::now();
         let kept = self.open.as_ref().is_some_and(|open| open.leads_to(&origin));
-        let first = self.attempt(&origin, &target, request, began).await;
+        let first = self.attempt(&origin, &target, request).await;
         match first {
             // Servers close idle connections, and a device notices only when it uses one.
             Err(WireError::Broken(_)) if kept => {
                 self.cut();
-                self.attempt(&origin, &target, request, began).await
+                self.attempt(&origin, &target, request).await
             }
             other => other,
         }
     }
 
-    async fn attempt(
-        &mut self,
-        origin: &Origin,
-        target: &Uri,
-        request: &Request,
-        began: Instant,
-    ) -> Result<Reply, WireError> {
+    async fn attempt(&mut self, origin: &Origin, target: &Uri, request: &Request) -> Result<Reply, WireError> {
         if !self.open.as_ref().is_some_and(|open| open.leads_to(origin) && open.is_usable()) {
             self.open = None;
             self.connections += 1;
@@ -259,7 +250,7 @@ impl Wire {
                 Err(_) => WireError::TooLarge(limit),
             })?;
         let (status, headers, version) = (parts.status.as_u16(), parts.headers, parts.version);
-        Ok(Reply { status, headers, body: body.to_bytes(), took: began.elapsed(), version })
+        Ok(Reply { status, headers, body: body.to_bytes(), version })
     }
 
     fn dial<'a>(&'a self, origin: &'a Origin) -> connection::Dial<'a> {

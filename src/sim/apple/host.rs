@@ -1,7 +1,7 @@
 //! A simulated device that lives on its own, as an actor: it enrolls, sleeps, and wakes up when it is pushed.
 //!
-//! Like a real device it comes by itself only after its last word was `NotNow`, or when it had gone away with something to
-//! say. What it does in a session is told in `life`; this file only says when.
+//! Like a real device it comes by itself only after its last word was `NotNow`, or when it had gone away with something
+//! to say. What it does in a session is told in `life`; this file only says when.
 //!
 //! Start with [`SimHost`] and [`Behaviour`].
 

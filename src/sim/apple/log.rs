@@ -12,7 +12,7 @@ use protocol::apple::report::Status;
 use protocol::ids::CommandUuid;
 use serde::Serialize;
 
-/// Findings of one device that are kept; more of them are only counted.
+/// Findings of one device that are kept: whoever finds more than these finds the same ones again.
 const MAX_FINDINGS: usize = 100;
 
 /// The log of one device; clones are the same log.
@@ -22,7 +22,6 @@ pub struct DeviceLog(Arc<Mutex<Content>>);
 #[derive(Debug, Default)]
 struct Content {
     findings: Vec<Finding>,
-    dropped: u64,
     truth: DeviceTruth,
 }
 
@@ -96,20 +95,12 @@ impl DeviceLog {
         let mut content = self.lock();
         if content.findings.len() < MAX_FINDINGS {
             content.findings.push(Finding { fault, text: text.into() });
-        } else {
-            content.dropped += 1;
         }
     }
 
     /// What was found.
     pub fn findings(&self) -> Vec<Finding> {
         self.lock().findings.clone()
-    }
-
-    /// How much was found, also of what is not kept.
-    pub fn findings_count(&self) -> u64 {
-        let content = self.lock();
-        content.findings.len() as u64 + content.dropped
     }
 
     /// What became of the commands.

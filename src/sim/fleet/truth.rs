@@ -95,8 +95,8 @@ impl Truth {
         counts
     }
 
-    /// Compares with what was meant to happen: for each `CommandUUID` the channels that it was for. Commands that are not
-    /// among them are the server's own and are not judged, except that nothing is done twice.
+    /// Compares with what was meant to happen: for each `CommandUUID` the channels that it was for. Commands that are
+    /// not among them are the server's own and are not judged, except that nothing is done twice.
     pub fn deviations(&self, meant: &BTreeMap<String, BTreeSet<String>>) -> Vec<Deviation> {
         let mut deviations = Vec::new();
         let mut finished = BTreeSet::new();

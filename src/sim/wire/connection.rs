@@ -1,6 +1,7 @@
 //! One open connection: where it leads, how it is opened, and how it ends.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -146,6 +147,13 @@ pub(super) async fn write_and_drop(dial: &Dial<'_>, head: &[u8], body: &[u8]) ->
         transport.flush().await
     };
     written.await.map_err(|error: io::Error| WireError::Broken(error.to_string()))?;
+    // What has come meanwhile (TLS session tickets) is read: a socket closed with unread bytes takes back what it sent.
+    let mut scratch = [0; 4096];
+    poll_fn(|context| {
+        let _ = Pin::new(&mut transport).poll_read(context, &mut ReadBuf::new(&mut scratch));
+        Poll::Ready(())
+    })
+    .await;
     Err(WireError::ReplyLost)
 }
 

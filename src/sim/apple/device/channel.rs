@@ -145,14 +145,6 @@ impl Device {
         (0..self.channels.len()).map(ChannelNo)
     }
 
-    /// The kind of a channel.
-    ///
-    /// # Errors
-    /// There is no such channel.
-    pub fn channel_kind(&self, channel: ChannelNo) -> Result<ChannelKind, DeviceError> {
-        Ok(self.channel(channel)?.kind)
-    }
-
     /// The enrollment id of a channel, as NanoMDM writes it.
     ///
     /// # Errors

@@ -210,7 +210,8 @@ impl Device {
 
     fn obey(&mut self, channel: ChannelNo, command: &Command) -> Result<Answer, DeviceError> {
         let request_type = command.request_type();
-        let known = !request_types::facts(request_type).request_type.is_empty();
+        let facts = request_types::facts(request_type);
+        let known = !facts.request_type.is_empty() && facts.allows(self.channel(channel)?.kind);
         let foreign = if self.model.is_mac() { MOBILE_ONLY } else { MAC_ONLY };
         if !known || foreign.contains(&request_type) {
             return Ok(Answer::invalid_request_type(request_type));

@@ -167,6 +167,9 @@ impl Life {
             None => hand.extend(self.poll(channel).await?),
         }
         loop {
+            if self.device.contents().power != Power::On {
+                break;
+            }
             if let Some(command) = hand.pop_front() {
                 let Some(answer) = self.answer(channel, &command).await? else { break };
                 let unsent = Unsent { channel, uuid: command.uuid().clone(), answer };

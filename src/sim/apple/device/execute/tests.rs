@@ -131,22 +131,27 @@ fn sound_arguments(device: &Device) -> BTreeMap<&'static str, Dictionary> {
 
 #[tokio::test]
 async fn every_command_of_apples_schema_is_done_with_the_results_that_apple_requires() {
-    let (mut mac, mut phone) = (device(Family::Mac, 1), device(Family::IPhone, 2));
-    let (for_macs, for_phones) = (sound_arguments(&mac), sound_arguments(&phone));
+    let (mut mac, mut tablet) = (device(Family::Mac, 1), device(Family::IPad, 2));
+    let of_mac = mac.add_user(UserKind::Mac, &User::new("U", "ann", "Ann")).unwrap();
+    let of_tablet = tablet.add_user(UserKind::SharedIpad, &User::new("", "ben", "Ben")).unwrap();
+    assert_eq!(of_mac, of_tablet);
+    let (for_macs, for_tablets) = (sound_arguments(&mac), sound_arguments(&tablet));
     // What is installed is removed later, what is set is verified later.
     let late = |name: &&str| (name.starts_with("Remove") || name.starts_with("Disable"), name.starts_with("Verify"));
     let mut types: Vec<&str> = request_types::known().collect();
     types.sort_by_key(late);
     for request_type in ["InstallApplication", "EnableLostMode"] {
-        let command = command(request_type, for_phones[request_type].clone());
-        phone.execute(ChannelNo::DEVICE, &command).await.unwrap();
+        let command = command(request_type, for_tablets[request_type].clone());
+        tablet.execute(ChannelNo::DEVICE, &command).await.unwrap();
     }
     assert_eq!(types.len(), 66);
     for request_type in types {
         let (able, arguments) =
-            if MOBILE_ONLY.contains(&request_type) { (&mut phone, &for_phones) } else { (&mut mac, &for_macs) };
+            if MOBILE_ONLY.contains(&request_type) { (&mut tablet, &for_tablets) } else { (&mut mac, &for_macs) };
         let command = command(request_type, arguments.get(request_type).cloned().unwrap_or_default());
-        let answer = able.execute(ChannelNo::DEVICE, &command).await.unwrap().unwrap();
+        let on_device = request_types::facts(request_type).allows(ChannelKind::Device);
+        let channel = if on_device { ChannelNo::DEVICE } else { of_mac };
+        let answer = able.execute(channel, &command).await.unwrap().unwrap();
         assert_eq!(answer.status, Status::Acknowledged, "{request_type}: {:?}", answer.errors);
         let required = REQUIRED.iter().find(|(name, _)| *name == request_type).map_or(&[][..], |(_, keys)| keys);
         let missing: Vec<_> = required.iter().filter(|key| !answer.results.contains_key(key)).collect();
@@ -163,6 +168,9 @@ async fn what_is_unknown_or_malformed_is_answered_as_apple_does() {
     assert_eq!((unknown.status, unknown.errors[0].code), (Status::Error, 12021));
     assert_eq!(unknown.errors[0].domain, "MCMDMErrorDomain");
     assert!(unknown.errors[0].localized_description.contains("“TurnIntoPumpkin”"));
+    let user = mac.add_user(UserKind::Mac, &User::new("U", "ann", "Ann")).unwrap();
+    let erase = mac.execute(user, &command("EraseDevice", entries([]))).await.unwrap().unwrap();
+    assert_eq!((erase.status, mac.contents().power), (Status::Error, Power::On));
     for request_type in ["InstallProfile", "RemoveProfile", "Settings", "InstallApplication", "InstallMedia"] {
         let malformed = answer(&mut mac, request_type, []).await;
         assert_eq!(malformed.status, Status::CommandFormatError, "{request_type}");
