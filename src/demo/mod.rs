@@ -30,7 +30,7 @@ const ENROLL_PATIENCE_AT_LEAST: Duration = Duration::from_secs(120);
 /// How long commands under way may take to end after the last one was queued.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How often the admin queues a command.
-const BEAT: Duration = Duration::from_millis(200);
+const BEAT: Duration = Duration::from_millis(80);
 /// How often it is told how things stand.
 const TELL: Duration = Duration::from_secs(2);
 
