@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use actix::prelude::*;
-use entities::{Reader, Writer, host, queue_entry};
+use entities::{Reader, Writer, host_times, queue_entry};
 use protocol::ids::HostId;
 use protocol::time::Timestamp;
 use tokio::time::Instant;
@@ -116,7 +116,7 @@ impl Keeper {
             if noted.is_empty() {
                 return;
             }
-            if let Err(error) = host::seen(&writer, noted.clone()).await {
+            if let Err(error) = host_times::seen(&writer, noted.clone()).await {
                 tracing::warn!("who was seen cannot be written: {error}");
                 for (host, at) in noted {
                     seen.note(HostId(host), Timestamp::from_millis(at));
@@ -163,7 +163,7 @@ async fn wake_due(
 ) -> Result<(i64, i64), entities::StoreError> {
     let (mut after, mut woken) = (position, 0);
     while woken < ROUND {
-        let due = host::list_due(reader, now.millis(), after, PAGE).await?;
+        let due = host_times::list_due(reader, now.millis(), after, PAGE).await?;
         for (wake_at, host) in &due {
             // A quarantined or overloaded host stays due, and is told again in a later round.
             let _ = hosts.tell(HostId(*host), Due { stored_wake_at: Timestamp::from_millis(*wake_at) });

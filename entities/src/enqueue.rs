@@ -3,7 +3,7 @@
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait};
 
-use crate::{StoreError, Writer, command, enrollment, host, idempotency, queue_entry};
+use crate::{StoreError, Writer, command, enrollment, host_times, idempotency, queue_entry};
 
 /// A command for many channels.
 #[derive(Clone, Debug)]
@@ -118,9 +118,9 @@ async fn insert_entries(
     }
     let hosts: Vec<i64> = queued.iter().map(|entry| entry.host_id).collect();
     if request.due_at <= request.now {
-        host::wake_now(transaction, hosts, request.now).await?;
+        host_times::wake_now(transaction, hosts, request.now).await?;
     } else {
-        host::wake_by(transaction, hosts.into_iter().map(|host| (host, request.due_at)).collect()).await?;
+        host_times::wake_by(transaction, hosts.into_iter().map(|host| (host, request.due_at)).collect()).await?;
     }
     Ok(queued)
 }

@@ -25,6 +25,7 @@ pub mod enroll_secret;
 pub mod enrollment;
 pub mod enrollment_secret;
 pub mod host;
+pub mod host_times;
 pub mod idempotency;
 pub mod identity;
 pub mod orphan_result;

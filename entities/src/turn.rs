@@ -4,7 +4,7 @@
 use sea_orm::DatabaseTransaction;
 use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
-use crate::{StoreError, command_result, host, orphan_result, queue_entry};
+use crate::{StoreError, command_result, host_times, orphan_result, queue_entry};
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
@@ -120,8 +120,8 @@ pub(crate) async fn apply(transaction: &DatabaseTransaction, turns: &[&Turn]) ->
             Wake::Later { host_id, expected, at } => later.push((host_id, expected, at)),
         }
     }
-    host::wake_by(transaction, sooner).await?;
-    host::wake_later(transaction, later).await
+    host_times::wake_by(transaction, sooner).await?;
+    host_times::wake_later(transaction, later).await
 }
 
 /// Cuts rows into runs of fixed sizes.
