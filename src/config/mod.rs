@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use span::Span;
 
@@ -61,7 +62,8 @@ pub struct DeviceSettings {
     pub max_body_mib: usize,
     /// Memory for all large messages at once, in mebibytes.
     pub body_budget_mib: usize,
-    /// Proxies that may tell which client certificate they saw.
+    /// Proxies that may tell which client certificate they saw: a list, or a text with commas.
+    #[serde(deserialize_with = "listed")]
     pub trusted_proxies: Vec<IpAddr>,
     /// The header by which they tell it.
     pub client_certificate_header: String,
@@ -210,6 +212,22 @@ impl Settings {
     }
 }
 
+/// A list, or a text with commas, as people write it into the environment.
+fn listed<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpAddr>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<IpAddr>),
+        Text(String),
+    }
+    let written = Written::deserialize(value).map_err(|_| D::Error::custom("must be a list of IP addresses"))?;
+    let read = |part: &str| part.trim().parse().map_err(|_| D::Error::custom(format!("{part:?} is no IP address")));
+    match written {
+        Written::List(addresses) => Ok(addresses),
+        Written::Text(text) => text.split(',').filter(|part| !part.trim().is_empty()).map(read).collect(),
+    }
+}
+
 /// The environment's settings. The name of the settings file, and what tests and benches use, are none.
 fn environment() -> Env {
     let others = ["config_file", "test_", "bench_"];
@@ -314,4 +332,25 @@ impl Default for LogSettings {
 /// Processor cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(written: &str) -> Result<Vec<IpAddr>, String> {
+        let text = format!("device.trusted_proxies = {written}");
+        let sources = Figment::from(Serialized::defaults(Settings::default())).merge(Toml::string(&text));
+        sources.extract::<Settings>().map(|read| read.device.trusted_proxies).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn addresses_are_a_list_or_a_text() {
+        let both: Vec<IpAddr> = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        assert_eq!(proxies(r#"["127.0.0.1", "::1"]"#).unwrap(), both);
+        assert_eq!(proxies(r#""127.0.0.1, ::1""#).unwrap(), both);
+        assert_eq!(proxies(r#""""#).unwrap(), Vec::<IpAddr>::new());
+        let fault = proxies(r#""proxy.example.com""#).unwrap_err();
+        assert!(fault.contains("\"proxy.example.com\" is no IP address"), "{fault}");
+    }
 }

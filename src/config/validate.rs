@@ -35,6 +35,10 @@ impl Settings {
             "device.plain: plain HTTP is for loopback, or behind a proxy that device.trusted_proxies names",
         );
         unless(
+            !device.plain || !self.server_url.is_empty(),
+            "device.plain: needs server_url, because devices are told the address of the proxy and not this one",
+        );
+        unless(
             !self.admin.plain || is_local(self.admin.listen),
             "admin.plain: plain HTTP is for loopback only; tokens would travel in the clear",
         );
@@ -92,9 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_needs_loopback_or_a_proxy() {
+    fn plain_http_needs_loopback_or_a_proxy_and_the_address_of_it() {
         let mut settings = Settings::default();
         settings.device.plain = true;
+        assert_eq!(settings.faults().len(), 2);
+        settings.server_url = "https://mdm.example.com".into();
         settings.device.trusted_proxies = vec!["10.0.0.1".parse().unwrap()];
         assert_eq!(settings.faults(), Vec::<String>::new());
     }

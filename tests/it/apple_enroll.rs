@@ -8,7 +8,7 @@ use rookery::sim::apple::device::{
 };
 use rookery::sim::apple::model::Family;
 
-use crate::world::{DEVICE, SECRET, World, assert_sound, now, on_each_store, on_each_store_with};
+use crate::world::{DEVICE, SECRET, World, assert_sound, fresh_uuid, now, on_each_store, on_each_store_with};
 
 fn refused(result: Result<impl std::fmt::Debug, DeviceError>) -> u16 {
     match result {
@@ -51,6 +51,10 @@ async fn a_personal_device_keeps_its_serial_number_to_itself() {
         assert_eq!(host["hardware_serial"], "");
         assert_eq!(host["mdm"]["enrollment_status"], "On (personal)");
         assert_eq!(host["enrollments"][0]["type"], "User Enrollment (Device)");
+        let (status, answer) = world.try_run(&[&device], &fresh_uuid(), "EraseDevice").await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "nobody erases a device that is not theirs");
+        let reason = &answer["errors"][0]["reason"];
+        assert_eq!(reason, "EraseDevice is not for this kind of enrollment.");
         assert_sound(&device);
     })
     .await;
@@ -74,6 +78,10 @@ async fn users_are_channels_of_their_host() {
         let of_ipad = types(world.host(&ipad).await);
         assert_eq!(of_ipad[1], ("Shared iPad".into(), format!("{}:ben@example.com", ipad.model.udid).into()));
 
+        let (status, answer) = world.try_enqueue(mac.channel_id(channel).unwrap(), "EraseDevice").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "as NanoMDM says that no id could be served");
+        let refused = &answer["status"][mac.channel_id(channel).unwrap()]["command_error"];
+        assert_eq!(refused, "EraseDevice is not for this kind of channel");
         let for_user = world.enqueue(mac.channel_id(channel).unwrap(), "ProfileList").await;
         assert_eq!(mac.work(DEVICE).await.unwrap(), 0, "the device's own queue is another");
         assert_eq!(mac.work(channel).await.unwrap(), 1);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::apple::command::Command;
-use protocol::ids::CommandUuid;
 use protocol::pki::Certificate;
 use reqwest::{Client, Method};
 use rookery::sim::apple::device::{Answer, ChannelNo, Device, DeviceError, DeviceOptions};
@@ -14,6 +13,8 @@ use rookery::sim::apple::keys::{KeyPool, Keys};
 use rookery::sim::apple::model::{Family, Model};
 use rookery::sim::wire::Trust;
 use serde_json::{Value, json};
+
+use crate::world::fresh_uuid;
 
 const CHALLENGE: &str = "a-static-challenge-for-tests";
 const SECRET: &str = "an-enroll-secret-for-tests";
@@ -110,7 +111,7 @@ async fn what_was_answered_with_200_survives_kill_9() {
     let mut queued = Vec::new();
     for round in 0..6 {
         for _ in 0..4 {
-            let uuid = CommandUuid::parse(&uuid::Uuid::new_v4().to_string()).unwrap();
+            let uuid = fresh_uuid();
             let command = Command::new(uuid.clone(), "SecurityInfo", Default::default()).unwrap();
             let command = openssl::base64::encode_block(&command.to_xml());
             let body = json!({ "command": command, "host_uuids": [device.model.udid] }).to_string();

@@ -152,7 +152,7 @@ impl World {
 
     /// Queues a command for devices; returns its name.
     pub(crate) async fn run(&self, devices: &[&Device], request_type: &str) -> CommandUuid {
-        let uuid = CommandUuid::parse(&uuid::Uuid::new_v4().to_string()).unwrap();
+        let uuid = fresh_uuid();
         let answer = self.try_run(devices, &uuid, request_type).await;
         assert_eq!(answer.0, StatusCode::OK, "{}", answer.1);
         uuid
@@ -173,12 +173,17 @@ impl World {
 
     /// Queues a command for any channel by NanoMDM's name of it.
     pub(crate) async fn enqueue(&self, id: &str, request_type: &str) -> CommandUuid {
-        let uuid = CommandUuid::parse(&uuid::Uuid::new_v4().to_string()).unwrap();
-        let command = Command::new(uuid.clone(), request_type, Default::default()).unwrap();
+        let (status, answer) = self.try_enqueue(id, request_type).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        CommandUuid::parse(answer["command_uuid"].as_str().unwrap()).unwrap()
+    }
+
+    /// Asks for the same and gives the answer.
+    pub(crate) async fn try_enqueue(&self, id: &str, request_type: &str) -> (StatusCode, Value) {
+        let command = Command::new(fresh_uuid(), request_type, Default::default()).unwrap();
         let request = self.app.admin(Method::PUT, &format!("/v1/enqueue/{id}")).body(command.to_xml());
         let answer = crate::app::answer(request).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
-        uuid
+        (answer.status, answer.json)
     }
 
     /// The results of a command, one for each host.
@@ -214,6 +219,11 @@ impl World {
     pub(crate) async fn pushed_since(&self, before: u64) -> u64 {
         eventually("a push", async || Some(self.push.counts().delivered).filter(|now| *now > before)).await
     }
+}
+
+/// A name for a command that nobody has used.
+pub(crate) fn fresh_uuid() -> CommandUuid {
+    CommandUuid::parse(&uuid::Uuid::new_v4().to_string()).unwrap()
 }
 
 /// A push certificate and its key, as an admin uploads them.

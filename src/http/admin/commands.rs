@@ -114,7 +114,7 @@ pub async fn run(
     }
     let run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let command = read_command(&run.command)?;
-    let targets = targets::by_host_uuids(&edge.front.reader, run.host_uuids).await?;
+    let targets = targets::by_host_uuids(&edge.front.reader, run.host_uuids, &command).await?;
     let ran = Ran {
         command_uuid: command.uuid().as_str(),
         request_type: command.request_type(),

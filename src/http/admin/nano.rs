@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::auth::Asking;
 use super::commands::{MAX_COMMAND_BYTES, dispatch};
+use super::targets::takes;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::NanoError;
@@ -75,7 +76,11 @@ pub async fn enqueue(
     let command = Command::parse(&body, MAX_COMMAND_BYTES, fresh)
         .map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let no_push = query.nopush == "1";
-    let (channels, mut outcomes) = find(&edge, &ids).await?;
+    let (mut channels, mut outcomes) = find(&edge, &ids).await?;
+    for (id, _) in channels.extract_if(|_, channel| !takes(channel, &command)) {
+        let command_error = Some(format!("{} is not for this kind of channel", command.request_type()));
+        outcomes.insert(id, Outcome { command_error, ..Outcome::default() });
+    }
     let rows: Vec<i64> = channels.values().map(|channel| channel.id).collect();
     if !rows.is_empty() {
         let mut dispatch = dispatch(&command, 0, rows, &admin.name, None);

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use actix_web::http::StatusCode;
 use entities::{Reader, enrollment, host};
 use protocol::apple::channel::ChannelKind;
+use protocol::apple::command::Command;
+use protocol::apple::request_types;
 
 use crate::http::error::ApiError;
 
@@ -20,8 +22,13 @@ pub(super) struct Targets {
     pub(super) platform: String,
 }
 
-/// Finds the hosts' device channels; all of them must be on, and of one platform, as Fleet requires.
-pub(super) async fn by_host_uuids(reader: &Reader, mut uuids: Vec<String>) -> Result<Targets, ApiError> {
+/// Finds the hosts' device channels for a command; all of them must be on, of one platform, as Fleet requires, and of a
+/// kind that takes the command.
+pub(super) async fn by_host_uuids(
+    reader: &Reader,
+    mut uuids: Vec<String>,
+    command: &Command,
+) -> Result<Targets, ApiError> {
     uuids.sort_unstable();
     uuids.dedup();
     let hosts = host::list_by_uuids(reader, uuids.clone()).await?;
@@ -31,11 +38,21 @@ pub(super) async fn by_host_uuids(reader: &Reader, mut uuids: Vec<String>) -> Re
     }
     let platform = platform_of(&hosts)?;
     let channels = enrollment::list_of_hosts(reader, hosts.iter().map(|host| host.id).collect()).await?;
-    let by_host: HashMap<i64, i64> =
-        channels.iter().filter(|channel| is_on(channel)).map(|channel| (channel.host_id, channel.id)).collect();
-    let enrollments: Option<Vec<i64>> = hosts.iter().map(|host| by_host.get(&host.id).copied()).collect();
-    let off = || ApiError::because(StatusCode::PRECONDITION_FAILED, "host_uuids", MDM_OFF);
-    Ok(Targets { enrollments: enrollments.ok_or_else(off)?, platform })
+    let by_host: HashMap<i64, &enrollment::Model> =
+        channels.iter().filter(|channel| is_on(channel)).map(|channel| (channel.host_id, channel)).collect();
+    let found: Option<Vec<_>> = hosts.iter().map(|host| by_host.get(&host.id).copied()).collect();
+    let found = found.ok_or_else(|| ApiError::because(StatusCode::PRECONDITION_FAILED, "host_uuids", MDM_OFF))?;
+    if found.iter().any(|channel| !takes(channel, command)) {
+        let reason = format!("{} is not for this kind of enrollment.", command.request_type());
+        return Err(ApiError::invalid("command", reason));
+    }
+    Ok(Targets { enrollments: found.iter().map(|channel| channel.id).collect(), platform })
+}
+
+/// Whether Apple lets a channel of this kind take the command.
+pub(super) fn takes(channel: &enrollment::Model, command: &Command) -> bool {
+    let facts = request_types::facts(command.request_type());
+    ChannelKind::from_code(channel.kind).is_none_or(|kind| facts.allows(kind))
 }
 
 fn platform_of(hosts: &[host::Model]) -> Result<String, ApiError> {
