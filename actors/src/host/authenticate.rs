@@ -31,8 +31,8 @@ impl Handler<Authenticate> for Host {
     fn handle(&mut self, authenticate: Authenticate, _: &mut Context<Self>) -> Self::Result {
         fault::point("host.authenticate");
         self.touch();
-        if let super::Standing::Stale(why) = &self.standing {
-            return AtomicResponse::new(at_once(Err(why.clone())));
+        if let Some(why) = self.stale() {
+            return AtomicResponse::new(at_once(Err(why)));
         }
         let enrolled = self.channels.iter().any(|channel| channel.id == authenticate.sender.channel.id);
         AtomicResponse::new(match self.certificates.known(authenticate.sender.fingerprint) {
@@ -49,6 +49,9 @@ impl Host {
         let (reader, fingerprint) = (self.parts.reader.clone(), authenticate.sender.fingerprint);
         let looking = async move { identity::by_fingerprint(&reader, fingerprint.as_bytes().to_vec()).await };
         Box::pin(looking.into_actor(self).then(move |found, host, _| {
+            if let Some(why) = host.stale() {
+                return at_once(Err(why));
+            }
             let row = match found {
                 Ok(Some(row)) if row.state != identity::REPLACED => row,
                 Ok(_) => return at_once(Err(Refusal::Forbidden("the certificate was not issued by this server"))),

@@ -64,8 +64,8 @@ impl Host {
     /// Makes sure that a certificate may speak for the device that a message names. A renewal that is seen for the first
     /// time takes the place of the older certificate, before anything else happens.
     pub(super) fn vouch(&mut self, sender: &Sender) -> Turn<()> {
-        if let super::Standing::Stale(why) = &self.standing {
-            return at_once(Err(why.clone()));
+        if let Some(why) = self.stale() {
+            return at_once(Err(why));
         }
         let Some(device) = self.channels.iter().find(|channel| channel.id == sender.channel.device_id) else {
             return at_once(Err(Refusal::Forbidden("the certificate belongs to another device")));

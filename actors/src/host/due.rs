@@ -49,6 +49,9 @@ impl Host {
     /// Makes sure that the one timer rings when the next thing is due, which may be the end of this actor. One that rings
     /// too early finds nothing to do and is set again: that is cheaper than setting it at every message.
     pub(super) fn rearm(&mut self, context: &mut Context<Self>) {
+        if self.stale().is_some() {
+            return; // whoever has a timer does not end
+        }
         let idle_at = self.touched_at.plus(self.parts.config.idle);
         let at = self.wake_at().map_or(idle_at, |wake_at| wake_at.min(idle_at));
         if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= at) {
@@ -56,11 +59,16 @@ impl Host {
         }
         self.disarm(context);
         let sleep = at.since(self.now()).min(LONGEST_SLEEP);
-        let timer = context.run_later(sleep, |host, context| {
-            host.timer = None;
-            host.work_off(context);
-        });
-        self.timer = Some((at, timer));
+        self.timer = Some((at, context.run_later(sleep, Self::ring)));
+    }
+
+    /// The timer rings. One that was cancelled in the turn during which its time came still gets here, and is none any
+    /// more: it must not set another one, which would keep an actor alive that was told to go.
+    fn ring(&mut self, context: &mut Context<Self>) {
+        if self.timer.as_ref().is_some_and(|(_, timer)| *timer == context.handle()) {
+            self.timer = None;
+            self.work_off(context);
+        }
     }
 
     /// Cancels the timer: an actor with one does not end.
@@ -139,11 +147,8 @@ impl Host {
     /// The database is away: what is due stays due.
     fn try_again_later(&mut self, context: &mut Context<Self>) {
         if matches!(self.standing, Standing::Ready) {
-            let timer = context.run_later(Duration::from_secs(5), |host, context| {
-                host.timer = None;
-                host.work_off(context);
-            });
-            self.timer = Some((self.now(), timer));
+            self.disarm(context);
+            self.timer = Some((self.now(), context.run_later(Duration::from_secs(5), Self::ring)));
         }
     }
 }

@@ -185,7 +185,16 @@ impl Host {
         Err(why)
     }
 
-    /// Lets a sender take a turn, once it is certain that it may speak for the channel it names.
+    /// Why this actor may not speak for its rows, where it may not.
+    fn stale(&self) -> Option<Refusal> {
+        match &self.standing {
+            Standing::Ready => None,
+            Standing::Stale(why) => Some(why.clone()),
+        }
+    }
+
+    /// Lets a sender take a turn, once it is certain that it may speak for the channel it names. Between its message and
+    /// its turn the timer may have rung, and what was written then may have made this actor stale.
     fn turn_of<T: 'static>(
         &mut self,
         sender: &Sender,
@@ -193,9 +202,9 @@ impl Host {
     ) -> AtomicResponse<Self, Answer<T>> {
         self.touch();
         let vouched = self.vouch(sender);
-        AtomicResponse::new(Box::pin(vouched.then(|vouched, host, context| match vouched {
-            Ok(()) => verb(host, context),
-            Err(refusal) => at_once(Err(refusal)),
+        AtomicResponse::new(Box::pin(vouched.then(|vouched, host, context| match vouched.err().or(host.stale()) {
+            None => verb(host, context),
+            Some(refusal) => at_once(Err(refusal)),
         })))
     }
 

@@ -3,7 +3,7 @@
 use actix::prelude::*;
 use protocol::time::Timestamp;
 
-use super::{Host, Standing};
+use super::Host;
 use crate::ask::Answer;
 
 /// Asks for a host's state.
@@ -43,8 +43,8 @@ impl Handler<Observe> for Host {
     type Result = Answer<HostState>;
 
     fn handle(&mut self, _: Observe, _: &mut Context<Self>) -> Self::Result {
-        if let Standing::Stale(why) = &self.standing {
-            return Err(why.clone());
+        if let Some(why) = self.stale() {
+            return Err(why);
         }
         let now = self.now();
         let channels = self.channels.iter().map(|channel| ChannelState {
