@@ -20,10 +20,12 @@ use tokio::time::timeout;
 
 mod connection;
 mod outgoing;
+mod statuses;
 mod trust;
 
 use connection::{Open, Origin};
 use outgoing::Outgoing;
+pub use statuses::Statuses;
 pub use trust::{Trust, TrustError};
 
 /// The connection of one device to its server.
@@ -46,6 +48,8 @@ pub struct WireOptions {
     pub max_reply_bytes: usize,
     /// Where to connect to, whatever the URL says; the server must have the certificate of the URL's host all the same.
     pub reach: Option<Reach>,
+    /// Where the status of every reply is counted, also of replies that are then dropped.
+    pub statuses: Option<Statuses>,
 }
 
 /// Where a connection leads.
@@ -153,9 +157,9 @@ pub enum FramingError {
 }
 
 impl Default for WireOptions {
-    /// Thirty seconds, 32 MiB, where the URL leads.
+    /// Thirty seconds, 32 MiB, where the URL leads, not counted.
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30), max_reply_bytes: 32 << 20, reach: None }
+        Self { deadline: Duration::from_secs(30), max_reply_bytes: 32 << 20, reach: None, statuses: None }
     }
 }
 
@@ -239,6 +243,9 @@ impl Wire {
         }
         let Some(open) = self.open.as_mut() else { return Err(WireError::Broken("it never was one".into())) };
         let response = open.send(build(request, origin, target)?).await?;
+        if let Some(statuses) = &self.options.statuses {
+            statuses.count(&request.url, response.status().as_u16());
+        }
         if request.manner == Manner::DropBeforeReading {
             return Err(WireError::ReplyLost);
         }

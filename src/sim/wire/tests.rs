@@ -36,6 +36,24 @@ async fn requests_share_one_connection_and_say_where_they_go() {
 }
 
 #[tokio::test]
+async fn every_status_is_counted_whatever_becomes_of_the_reply() {
+    let server = FakeServer::start(|seen| match seen.target.as_str() {
+        "/mdm?id=7" => reply(200, &[], "yes"),
+        _ => reply(403, &[], ""),
+    })
+    .await;
+    let statuses = Statuses::default();
+    let mut wire = wire();
+    wire.options.statuses = Some(statuses.clone());
+    wire.send(&put(&server.url("/mdm?id=7"), b"")).await.unwrap();
+    let mut dropped = put(&server.url("/other"), b"");
+    dropped.manner = Manner::DropBeforeReading;
+    assert!(matches!(wire.send(&dropped).await, Err(WireError::ReplyLost)));
+    let counts: Vec<_> = statuses.counts().into_iter().collect();
+    assert_eq!(counts, [(("/mdm".to_owned(), 200), 1), (("/other".to_owned(), 403), 1)]);
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_ended_is_opened_again() {
     let server = FakeServer::start(|seen| match seen.connection {
         1 => Act::WriteAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()),
