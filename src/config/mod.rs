@@ -228,9 +228,9 @@ fn listed<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpAddr>, D::Error> 
     }
 }
 
-/// The environment's settings. The name of the settings file, and what tests and benches use, are none.
+/// The environment's settings. The name of the settings file, and what tests, proofs and benches use, are none.
 fn environment() -> Env {
-    let others = ["config_file", "test_", "bench_"];
+    let others = ["config_file", "test_", "prove", "bench_"];
     Env::prefixed("ROOKERY_").filter(move |key| !others.iter().any(|other| key.starts_with(other))).split("__")
 }
 
