@@ -1,5 +1,5 @@
 # What people and CI run. `make` alone lists it.
-.PHONY: help check test foreign bench demo ci
+.PHONY: help check test prove foreign bench demo ci
 
 help: ## Lists what can be run
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,6 +11,9 @@ check: ## Formatting, lints, documentation
 
 test: ## All tests
 	cargo test --workspace
+
+prove: ## Every promise in its full size, one after the other (minutes to an hour)
+	ROOKERY_PROVE=full cargo test --release --test promises -- --nocapture --test-threads=1
 
 foreign: ## Foreign programs against a running server
 	tests/foreign/run

@@ -1,0 +1,268 @@
+//! The API's users: an admin who looks, and clerks who queue commands and keep the record of every 2xx.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use protocol::apple::command::Command;
+use protocol::ids::CommandUuid;
+use reqwest::{Client, Method, StatusCode};
+use rookery::sim::fleet::{Member, Persona};
+use rookery::sim::random::Chance;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::eventually;
+use super::server::Server;
+
+/// How long one request may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Rows of one page.
+const PAGE: usize = 5000;
+/// How long a clerk waits before it asks again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What clerks queue: questions, which any device can answer at any time.
+const QUESTIONS: [&str; 4] = ["SecurityInfo", "ProfileList", "CertificateList", "DeviceInformation"];
+
+/// Access to the API.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    client: Client,
+    url: String,
+    token: String,
+}
+
+/// Why there is no 2xx.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The server answered otherwise.
+    #[error("{0}: {1}")]
+    Refused(StatusCode, String),
+    /// There was no answer: nobody knows what became of the request.
+    #[error("no answer: {0}")]
+    Unanswered(String),
+}
+
+/// Where a command stands on one channel, as the server shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) uuid: String,
+    /// The channel's enrollment id.
+    pub(crate) channel: String,
+    /// In Fleet's words.
+    pub(crate) status: String,
+}
+
+/// A command that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) uuid: String,
+    /// The enrollment ids of the channels that it is for.
+    pub(crate) channels: BTreeSet<String>,
+    /// Whether the server answered 2xx.
+    pub(crate) accepted: bool,
+}
+
+/// Whom commands can be for.
+#[derive(Debug, Default)]
+pub(crate) struct Targets {
+    /// Device channels, those of one platform together.
+    platforms: Vec<Vec<String>>,
+    /// Users' channels.
+    users: Vec<String>,
+}
+
+/// An API client that queues commands and keeps the record.
+pub(crate) struct Clerk {
+    admin: Admin,
+    targets: Arc<Targets>,
+    chance: Chance,
+    record: Vec<Asked>,
+    /// Whether it asks again, with the same `Idempotency-Key`, until it is answered.
+    insists: bool,
+}
+
+impl Admin {
+    /// An admin of a running server.
+    pub(crate) fn new(server: &Server, token: String) -> Self {
+        let ca = reqwest::Certificate::from_pem(&server.ca_pem()).unwrap();
+        let client = Client::builder().tls_certs_only([ca]).no_proxy().timeout(DEADLINE).build().unwrap();
+        Self { client, url: server.url("admin_url"), token }
+    }
+
+    /// Asks something, perhaps under an `Idempotency-Key`.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        key: Option<&str>,
+    ) -> Result<Value, Trouble> {
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token).body(body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let unanswered = |error: reqwest::Error| Trouble::Unanswered(error.to_string());
+        let response = request.send().await.map_err(unanswered)?;
+        let (status, body) = (response.status(), response.bytes().await.map_err(unanswered)?);
+        if !status.is_success() {
+            return Err(Trouble::Refused(status, String::from_utf8_lossy(&body).into_owned()));
+        }
+        Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// Looks something up.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Trouble> {
+        self.ask(Method::GET, path, Vec::new(), None).await
+    }
+
+    /// Queues a question for devices of one platform; the answer must be 2xx.
+    pub(crate) async fn run(&self, channels: &[String]) -> Asked {
+        let command = question("ProfileList");
+        let (path, body) = run_request(&command, channels);
+        self.ask(Method::POST, path, body, None).await.unwrap();
+        Asked { uuid: command.uuid().to_string(), channels: channels.iter().cloned().collect(), accepted: true }
+    }
+
+    /// Waits until no command is pending; false when patience ends before.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+        let until = std::time::Instant::now() + patience;
+        while std::time::Instant::now() < until {
+            let pending = self.get("/api/v1/fleet/commands?command_status=pending&per_page=1").await;
+            if pending.is_ok_and(|pending| pending["count"] == 0) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        false
+    }
+
+    /// Where every command stands.
+    pub(crate) async fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for page in 0.. {
+            let path = format!("/api/v1/fleet/commands?per_page={PAGE}&page={page}");
+            let shown = eventually("the list of commands", DEADLINE, async || self.get(&path).await.ok()).await;
+            let shown = shown["results"].as_array().unwrap();
+            let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            rows.extend(shown.iter().map(|row| Row {
+                uuid: text(row, "command_uuid"),
+                channel: text(row, "enrollment_id"),
+                status: text(row, "status"),
+            }));
+            if shown.len() < PAGE {
+                break;
+            }
+        }
+        rows
+    }
+}
+
+impl Targets {
+    /// The channels of a fleet.
+    pub(crate) fn of(members: &[Member]) -> Self {
+        let (mut macs, mut phones, mut pads, mut users) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for member in members {
+            let (own, others) = member.channels.split_first().unwrap();
+            match member.persona {
+                Persona::Mac | Persona::MacWithUser => macs.push(own.clone()),
+                Persona::IPhone => phones.push(own.clone()),
+                Persona::SharedIPad => pads.push(own.clone()),
+                // A personal device has no UUID that an admin could name.
+                Persona::Personal => {}
+            }
+            users.extend(others.iter().cloned());
+        }
+        let platforms = [macs, phones, pads].into_iter().filter(|hosts| !hosts.is_empty()).collect();
+        Self { platforms, users }
+    }
+}
+
+impl Clerk {
+    /// The clerk with this number; every second one insists.
+    pub(crate) fn new(admin: &Admin, targets: &Arc<Targets>, number: u64, chance: Chance) -> Self {
+        let insists = number % 2 == 1;
+        Self { admin: admin.clone(), targets: targets.clone(), chance, record: Vec::new(), insists }
+    }
+
+    /// Queues a command about every `pace` until it is told to stop; counts those that were accepted.
+    pub(crate) async fn work(
+        mut self,
+        pace: Duration,
+        stop: watch::Receiver<bool>,
+        accepted: Arc<AtomicU64>,
+    ) -> Vec<Asked> {
+        while !*stop.borrow() {
+            if self.queue_something().await {
+                accepted.fetch_add(1, Relaxed);
+            }
+            tokio::time::sleep(self.chance.around(pace)).await;
+        }
+        self.record
+    }
+
+    /// Queues one question, mostly for one device, sometimes for several, sometimes for a user. True when it was accepted.
+    async fn queue_something(&mut self) -> bool {
+        let request_type = *self.chance.pick::<&str>(&QUESTIONS);
+        let command = question(request_type);
+        if !self.targets.users.is_empty() && self.chance.happens(0.1) {
+            let command = question("ProfileList");
+            let user = self.chance.pick(&self.targets.users).clone();
+            let path = format!("/v1/enqueue/{user}");
+            return self.ask(Method::PUT, &path, &command, command.to_xml(), vec![user], false).await;
+        }
+        let hosts = self.chance.pick(&self.targets.platforms);
+        let count = if self.chance.happens(0.8) { 1 } else { 2 + self.chance.below(6) } as usize;
+        let first = self.chance.below(hosts.len() as u64) as usize;
+        let chosen: Vec<String> = hosts.iter().cycle().skip(first).take(count.min(hosts.len())).cloned().collect();
+        let (path, body) = run_request(&command, &chosen);
+        self.ask(Method::POST, path, &command, body, chosen, self.insists).await
+    }
+
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        command: &Command,
+        body: Vec<u8>,
+        channels: Vec<String>,
+        insists: bool,
+    ) -> bool {
+        let uuid = command.uuid().to_string();
+        // Noted before it is sent, so that a clerk that is cut off has not asked in secret.
+        let asked = Asked { uuid: uuid.clone(), channels: channels.into_iter().collect(), accepted: false };
+        self.record.push(asked);
+        let key = insists.then_some(uuid.as_str());
+        loop {
+            let answer = self.admin.ask(method.clone(), path, body.clone(), key).await;
+            let again = match &answer {
+                Ok(_) => false,
+                Err(Trouble::Unanswered(_)) => insists,
+                Err(Trouble::Refused(status, _)) => insists && status.is_server_error(),
+            };
+            if !again {
+                let accepted = answer.is_ok();
+                self.record.last_mut().unwrap().accepted = accepted;
+                return accepted;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn question(request_type: &str) -> Command {
+    let uuid = CommandUuid::from(uuid::Uuid::new_v4());
+    match request_type {
+        "DeviceInformation" => Command::device_information(uuid, &["DeviceName", "OSVersion", "SerialNumber", "UDID"]),
+        other => Command::new(uuid, other, Default::default()).unwrap(),
+    }
+}
+
+/// Path and body of the request that queues a command for devices.
+fn run_request(command: &Command, channels: &[String]) -> (&'static str, Vec<u8>) {
+    let command = openssl::base64::encode_block(&command.to_xml());
+    let body = json!({ "command": command, "host_uuids": channels });
+    ("/api/v1/fleet/commands/run", body.to_string().into_bytes())
+}

@@ -1,0 +1,130 @@
+//! P-02: every accepted command is delivered at least once and recorded exactly once, however often the server's process is
+//! killed with `kill -9`.
+//!
+//! Sixteen API clients queue commands for a fleet that works them off; every second client insists, under one
+//! `Idempotency-Key` for each command, until it is answered. Meanwhile the server is killed at random moments and started
+//! again. When everything has come to its end, three accounts must agree: what the clients were promised, what the devices
+//! did, and what the rows say. Devices lose replies, come late and put commands off on their own, too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use rookery::sim::apple::host::Behaviour;
+use rookery::sim::fleet::Persona;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::harness::admin::{Asked, Clerk, Targets};
+use crate::harness::reckoning::reckon;
+use crate::harness::{PATIENCE, Proof, Site, eventually, prove};
+
+/// API clients.
+const CLERKS: u64 = 16;
+/// The kinds of devices: user channels take part, too.
+const MIX: [Persona; 5] = [Persona::MacWithUser, Persona::IPhone, Persona::Mac, Persona::IPhone, Persona::SharedIPad];
+
+/// How large it is.
+struct Plan {
+    hosts: u32,
+    commands: u64,
+    kills: u64,
+    /// About the time between two kills.
+    beat: Duration,
+}
+
+/// The clients at work.
+struct Office {
+    clerks: JoinSet<Vec<Asked>>,
+    accepted: Arc<AtomicU64>,
+    stop: watch::Sender<bool>,
+}
+
+#[test]
+fn p02_every_accepted_command_is_done_and_recorded_once_across_kill_nine() {
+    prove("P-02", "what was accepted is done and recorded once, whatever kill -9 does", async |proof| {
+        let plan = Plan {
+            hosts: proof.size.pick(200, 2000),
+            commands: proof.size.pick(1000, 10_000),
+            kills: proof.size.pick(5, 30),
+            beat: proof.size.pick(Duration::from_millis(1500), Duration::from_secs(2)),
+        };
+        let mut site = Site::open(proof, &[]).await;
+        let fleet = site.fleet(proof, plan.hosts, &MIX, mishaps()).await;
+        let office = Office::open(&site, &plan, Arc::new(Targets::of(fleet.members())), proof);
+        let slowest = kill_again_and_again(&mut site, &plan, &office, proof).await;
+        office.have_accepted(plan.commands).await;
+        let asked = office.close().await;
+        proof.tell(format!("{} commands were asked for; now the devices come to an end", asked.len()));
+        proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
+        // The last replies may still be on their way to their devices.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (rows, progress) = (site.admin.rows().await, fleet.progress());
+        proof.figure("hosts", plan.hosts);
+        proof.figure("kills", plan.kills);
+        proof.figure("slowest start", format!("{} ms", slowest.as_millis()));
+        proof.judge(reckon(&asked, &rows, &fleet.stop()));
+        proof.figure("pushes", progress.pushes);
+        proof.figure("messages sent again", progress.retries);
+        proof.figure("NotNow", progress.not_now);
+        site.close(proof).await;
+    });
+}
+
+/// What goes wrong on the devices' side meanwhile.
+const fn mishaps() -> Behaviour {
+    Behaviour {
+        loses_replies: 0.02,
+        is_late: 0.02,
+        locks: 0.02,
+        locked_for: Duration::from_secs(1),
+        works_for: Duration::from_millis(20),
+        rests_for: Duration::from_millis(300),
+        rests_at_most: Duration::from_secs(2),
+        ..Behaviour::calm()
+    }
+}
+
+/// Kills the process at random moments, as often as planned and spread over all the commands; returns the longest time
+/// until it was ready again.
+async fn kill_again_and_again(site: &mut Site, plan: &Plan, office: &Office, proof: &Proof) -> Duration {
+    let (mut chance, mut slowest) = (proof.chance(1), Duration::ZERO);
+    for kill in 1..=plan.kills {
+        office.have_accepted(plan.commands * (kill - 1) / plan.kills).await;
+        tokio::time::sleep(chance.around(plan.beat)).await;
+        site.server.kill();
+        let began = Instant::now();
+        site.server.start().await;
+        slowest = slowest.max(began.elapsed());
+        if kill % 5 == 0 {
+            proof.tell(format!("killed {kill} times"));
+        }
+    }
+    slowest
+}
+
+impl Office {
+    /// Lets the clients begin, at a pace that makes the planned commands within the planned kills.
+    fn open(site: &Site, plan: &Plan, targets: Arc<Targets>, proof: &Proof) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (mut clerks, accepted) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let pace = plan.beat * u32::try_from(plan.kills * CLERKS).unwrap() / u32::try_from(plan.commands).unwrap();
+        for number in 0..CLERKS {
+            let clerk = Clerk::new(&site.admin, &targets, number, proof.chance(100 + number));
+            clerks.spawn(clerk.work(pace, stopped.clone(), accepted.clone()));
+        }
+        Self { clerks, accepted, stop }
+    }
+
+    /// Waits until so many commands were accepted.
+    async fn have_accepted(&self, commands: u64) {
+        let enough = async || (self.accepted.load(Relaxed) >= commands).then_some(());
+        eventually("enough commands are accepted", PATIENCE, enough).await;
+    }
+
+    /// Lets them finish, and collects what they recorded.
+    async fn close(self) -> Vec<Asked> {
+        self.stop.send_replace(true);
+        self.clerks.join_all().await.into_iter().flatten().collect()
+    }
+}
