@@ -1,11 +1,11 @@
 //! Table `command_result`: a device's final word on a command, as it came.
 
+use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction};
 
-use crate::StoreError;
 use crate::turn::NewResult;
+use crate::{StoreError, Transaction};
 
 /// A row of `command_result`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -29,7 +29,7 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 /// Keeps results; the first word on a command stands.
-pub(crate) async fn insert(transaction: &DatabaseTransaction, rows: &[&NewResult]) -> Result<(), StoreError> {
+pub(crate) async fn insert(transaction: &Transaction, rows: &[&NewResult]) -> Result<(), StoreError> {
     let new = rows.iter().map(|row| ActiveModel {
         entry_id: Set(row.entry_id),
         status: Set(row.status.clone()),

@@ -1,9 +1,9 @@
 //! The rows of one request to queue a command for many channels: all of them or none.
 
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait};
+use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait};
 
-use crate::{StoreError, Writer, command, enrollment, host_times, idempotency, queue_entry};
+use crate::{StoreError, Transaction, Writer, command, enrollment, host_times, idempotency, queue_entry};
 
 /// A command for many channels.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub async fn enqueue(writer: &Writer, request: Enqueue) -> Result<Vec<Queued>, S
     writer.run(request, |transaction, request| Box::pin(enqueue_in(transaction, request))).await
 }
 
-async fn enqueue_in(transaction: &DatabaseTransaction, request: Enqueue) -> Result<Vec<Queued>, StoreError> {
+async fn enqueue_in(transaction: &Transaction, request: Enqueue) -> Result<Vec<Queued>, StoreError> {
     if let Some(answer) = request.answer.clone() {
         idempotency::keep(transaction, answer).await?;
     }
@@ -79,7 +79,7 @@ async fn enqueue_in(transaction: &DatabaseTransaction, request: Enqueue) -> Resu
 
 /// Copies host and generation from the channel's own row, so that a new generation never gets an old command.
 async fn insert_entries(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     request: &Enqueue,
     command_id: i64,
     enrollments: &[i64],

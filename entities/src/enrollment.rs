@@ -4,10 +4,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveValue, ActiveValue::Set, DatabaseTransaction, QueryOrder};
+use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 
 use crate::enrollment_secret::{self, NewSecret};
-use crate::{Reader, StoreError, Writer, host, identity, queue_entry};
+use crate::{Reader, StoreError, Transaction, Writer, host, identity, queue_entry};
 
 /// A row of `enrollment`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -177,7 +177,7 @@ pub async fn authenticate(writer: &Writer, message: Authenticated) -> Result<Mod
     writer.run(message, |transaction, message| Box::pin(authenticate_in(transaction, message))).await
 }
 
-async fn authenticate_in(transaction: &DatabaseTransaction, message: Authenticated) -> Result<Model, StoreError> {
+async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> Result<Model, StoreError> {
     let known = Entity::find().filter(Column::ExternalId.eq(message.external_id.as_str())).one(transaction).await?;
     let enrollment_id = match &known {
         Some(row) => row.id,
@@ -231,7 +231,7 @@ pub async fn token_update(writer: &Writer, message: TokenUpdated) -> Result<Mode
     writer.run(message, |transaction, message| Box::pin(token_update_in(transaction, message))).await
 }
 
-async fn token_update_in(transaction: &DatabaseTransaction, message: TokenUpdated) -> Result<Model, StoreError> {
+async fn token_update_in(transaction: &Transaction, message: TokenUpdated) -> Result<Model, StoreError> {
     let known = Entity::find().filter(Column::ExternalId.eq(message.external_id.as_str())).one(transaction).await?;
     let first = known.as_ref().is_none_or(|row| row.token_update_tally == 0 || !row.enabled);
     let row = ActiveModel {
@@ -326,7 +326,7 @@ pub async fn mark_push_dead(writer: &Writer, enrollment_id: i64, since: i64) -> 
         .await
 }
 
-async fn read(transaction: &DatabaseTransaction, id: i64) -> Result<Model, StoreError> {
+async fn read(transaction: &Transaction, id: i64) -> Result<Model, StoreError> {
     let row = Entity::find_by_id(id).one(transaction).await?;
     row.ok_or_else(|| StoreError::Conflict(format!("enrollment {id} is gone")))
 }

@@ -2,9 +2,9 @@
 //! unlock or bootstrap token cannot be made good.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue, ActiveValue::Set, DatabaseTransaction, QueryOrder};
+use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 
-use crate::{Reader, StoreError, Writer};
+use crate::{Reader, StoreError, Transaction, Writer};
 
 /// [`Model::kind`]: the token that clears a passcode.
 pub const UNLOCK_TOKEN: i16 = 0;
@@ -84,7 +84,7 @@ pub async fn keep(writer: &Writer, secret: NewSecret) -> Result<(), StoreError> 
 }
 
 /// Keeps a secret, unless the newest one is the same.
-pub(crate) async fn insert(transaction: &DatabaseTransaction, secret: NewSecret) -> Result<(), StoreError> {
+pub(crate) async fn insert(transaction: &Transaction, secret: NewSecret) -> Result<(), StoreError> {
     let newest = of(secret.enrollment_id, secret.kind).one(transaction).await?;
     if newest.is_some_and(|newest| newest.value == secret.value && newest.generation == secret.generation) {
         return Ok(());

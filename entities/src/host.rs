@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::NullOrdering;
-use sea_orm::{ActiveValue, ActiveValue::Set, Condition, DatabaseTransaction, Order, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue, ActiveValue::Set, Condition, Order, QueryOrder, QuerySelect};
 
-use crate::{Reader, StoreError, Writer, enrollment, identity, queue_entry};
+use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity, queue_entry};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
@@ -239,7 +239,7 @@ pub async fn admit(
 }
 
 async fn admit_in(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     description: &Description,
     external_id: &str,
     now: i64,
@@ -278,7 +278,7 @@ async fn admit_in(
 
 /// Writes what a device said about itself. A serial number or UUID that another host holds is left to that host.
 pub(crate) async fn describe(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     host_id: i64,
     description: &Description,
     now: i64,
@@ -306,7 +306,7 @@ pub(crate) async fn describe(
 
 /// Sets the status of a host's management.
 pub(crate) async fn set_mdm_status(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     host_id: i64,
     status: i16,
     now: i64,

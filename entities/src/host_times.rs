@@ -3,11 +3,11 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
-use sea_orm::{Condition, DatabaseTransaction, QueryOrder, QuerySelect};
+use sea_orm::{Condition, QueryOrder, QuerySelect};
 
 use crate::host::{Column, Entity};
 use crate::turn::{given, in_sizes, values};
-use crate::{Reader, StoreError, Writer};
+use crate::{Reader, StoreError, Transaction, Writer};
 
 /// Hosts whose time has come, the longest due first, after the given place in that order.
 ///
@@ -39,7 +39,7 @@ pub async fn list_due(
 }
 
 /// Makes sure that hosts are woken by a moment at the latest; some may be named more than once.
-pub(crate) async fn wake_by(transaction: &DatabaseTransaction, mut rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
+pub(crate) async fn wake_by(transaction: &Transaction, mut rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
     rows.sort_unstable();
     rows.dedup_by_key(|row| row.0);
     for some in in_sizes(&rows) {
@@ -51,11 +51,7 @@ pub(crate) async fn wake_by(transaction: &DatabaseTransaction, mut rows: Vec<(i6
 }
 
 /// Makes hosts due at this moment, whatever their rows say.
-pub(crate) async fn wake_now(
-    transaction: &DatabaseTransaction,
-    mut hosts: Vec<i64>,
-    now: i64,
-) -> Result<(), StoreError> {
+pub(crate) async fn wake_now(transaction: &Transaction, mut hosts: Vec<i64>, now: i64) -> Result<(), StoreError> {
     hosts.sort_unstable();
     hosts.dedup();
     for some in in_sizes(&hosts) {
@@ -67,7 +63,7 @@ pub(crate) async fn wake_now(
 
 /// Lets hosts be woken later, where their rows still say what is expected: (host, expected, new).
 pub(crate) async fn wake_later(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     mut rows: Vec<(i64, i64, Option<i64>)>,
 ) -> Result<(), StoreError> {
     rows.sort_unstable();
@@ -105,7 +101,7 @@ fn wake_at() -> Expr {
 
 /// Sets one column of many hosts: (host, value, …).
 async fn update(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     column: Column,
     rows: impl Iterator<Item = Vec<Value>>,
     provided: Option<Expr>,

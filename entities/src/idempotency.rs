@@ -1,9 +1,9 @@
 //! Table `idempotency`: answers kept for a day, so that a request that is sent again is not done again.
 
+use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction};
 
-use crate::{Reader, StoreError, Writer};
+use crate::{Reader, StoreError, Transaction, Writer};
 
 /// A row of `idempotency`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -40,7 +40,7 @@ pub async fn answer(reader: &Reader, principal: String, key: String) -> Result<O
 }
 
 /// Keeps an answer in the transaction that makes it true; a second one under the same key is a conflict.
-pub(crate) async fn keep(transaction: &DatabaseTransaction, answer: Model) -> Result<(), StoreError> {
+pub(crate) async fn keep(transaction: &Transaction, answer: Model) -> Result<(), StoreError> {
     let row = ActiveModel {
         principal: Set(answer.principal),
         key: Set(answer.key),

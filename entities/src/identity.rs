@@ -1,9 +1,9 @@
 //! Table `identity`: every certificate we issued to a device, found by its hash and bound to one enrollment.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, DatabaseConnection, DatabaseTransaction};
+use sea_orm::{Condition, DatabaseConnection};
 
-use crate::{Reader, StoreError, Writer};
+use crate::{Reader, StoreError, Transaction, Writer};
 
 /// [`Model::state`]: issued, and not yet used by a device.
 pub const ISSUED: i16 = 0;
@@ -80,7 +80,7 @@ pub async fn adopt(writer: &Writer, fingerprint: Vec<u8>, enrollment_id: i64, at
 
 /// Binds a certificate to an enrollment, and takes that right from the enrollment's other certificates.
 pub(crate) async fn bind(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     fingerprint: &[u8],
     enrollment_id: i64,
     at: i64,

@@ -39,3 +39,6 @@ mod writer;
 
 pub use store::{Reader, StoreError};
 pub use writer::{Tally, Writer};
+
+/// What a job writes in: the writer's open transaction, or a savepoint within it.
+pub(crate) type Transaction = sea_orm::DatabaseTransaction;

@@ -3,10 +3,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue, ActiveValue::Set, DatabaseTransaction, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder, QuerySelect};
 
 use crate::turn::NewOrphan;
-use crate::{Reader, StoreError, Writer};
+use crate::{Reader, StoreError, Transaction, Writer};
 
 /// [`Model::reason`]: no command of this channel has that name.
 pub const UNKNOWN: i16 = 0;
@@ -69,7 +69,7 @@ pub async fn forget_before(writer: &Writer, moment: i64) -> Result<u64, StoreErr
 }
 
 /// Keeps orphans; the same report again changes nothing.
-pub(crate) async fn insert(transaction: &DatabaseTransaction, rows: &[&NewOrphan]) -> Result<(), StoreError> {
+pub(crate) async fn insert(transaction: &Transaction, rows: &[&NewOrphan]) -> Result<(), StoreError> {
     let new = rows.iter().map(|row| ActiveModel {
         id: ActiveValue::NotSet,
         enrollment_id: Set(row.enrollment_id),

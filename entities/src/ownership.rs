@@ -3,9 +3,9 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, LockType, OnConflict, Query};
-use sea_orm::{ActiveValue::Set, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{ActiveValue::Set, DatabaseConnection, TransactionTrait};
 
-use crate::StoreError;
+use crate::{StoreError, Transaction};
 
 /// The one row of `ownership`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -46,11 +46,11 @@ pub(crate) async fn claim(database: &DatabaseConnection, now: i64) -> Result<i64
 }
 
 /// Refuses to go on when somebody else owns the database. The shared lock keeps it so until the end of the transaction.
-pub(crate) async fn check(transaction: &DatabaseTransaction, epoch: i64) -> Result<(), StoreError> {
+pub(crate) async fn check(transaction: &Transaction, epoch: i64) -> Result<(), StoreError> {
     if current(transaction).await? == epoch { Ok(()) } else { Err(StoreError::Fenced) }
 }
 
-async fn current(transaction: &DatabaseTransaction) -> Result<i64, StoreError> {
+async fn current(transaction: &Transaction) -> Result<i64, StoreError> {
     let query = Query::select()
         .column(Column::Epoch)
         .from(Entity)

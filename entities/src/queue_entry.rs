@@ -2,10 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, FromQueryResult, JoinType, QueryOrder, QuerySelect};
+use sea_orm::{DatabaseConnection, FromQueryResult, JoinType, QueryOrder, QuerySelect};
 
 use crate::turn::{EntryChange, given, values};
-use crate::{Reader, StoreError, Writer, command};
+use crate::{Reader, StoreError, Transaction, Writer, command};
 
 /// States from here on are final: nothing leaves them.
 pub const TERMINAL: i16 = 10;
@@ -150,11 +150,7 @@ pub async fn park(writer: &Writer, entry_id: i64, now: i64) -> Result<bool, Stor
 }
 
 /// Ends everything that is pending for these channels, because their enrollment ended.
-pub(crate) async fn supersede(
-    transaction: &DatabaseTransaction,
-    enrollments: &[i64],
-    now: i64,
-) -> Result<u64, StoreError> {
+pub(crate) async fn supersede(transaction: &Transaction, enrollments: &[i64], now: i64) -> Result<u64, StoreError> {
     let done = Entity::update_many()
         .col_expr(Column::State, SUPERSEDED.into())
         .col_expr(Column::ChangedAt, now.into())
@@ -166,7 +162,7 @@ pub(crate) async fn supersede(
 }
 
 /// Moves entries on. A row that is gone or has ended makes the whole statement fail, so nothing ends twice.
-pub(crate) async fn change(transaction: &DatabaseTransaction, rows: &[&EntryChange]) -> Result<(), StoreError> {
+pub(crate) async fn change(transaction: &Transaction, rows: &[&EntryChange]) -> Result<(), StoreError> {
     let new = rows.iter().map(|row| -> Vec<Value> {
         vec![
             row.id.into(),

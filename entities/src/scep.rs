@@ -3,10 +3,10 @@
 //! A challenge is kept as its hash, works once, and carries what the profile that held it was made for, so that it
 //! cannot be turned into another device's identity.
 
+use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseTransaction};
 
-use crate::{Reader, StoreError, Writer, identity};
+use crate::{Reader, StoreError, Transaction, Writer, identity};
 
 /// A row of `scep_challenge`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -130,7 +130,7 @@ pub async fn issue(writer: &Writer, issue: Issue) -> Result<(), StoreError> {
     writer.run(issue, |transaction, issue| Box::pin(issue_in(transaction, issue))).await
 }
 
-async fn issue_in(transaction: &DatabaseTransaction, issue: Issue) -> Result<(), StoreError> {
+async fn issue_in(transaction: &Transaction, issue: Issue) -> Result<(), StoreError> {
     let now = issue.identity.issued_at;
     if let Some(hash) = issue.challenge {
         let used = Entity::update_many()

@@ -1,10 +1,9 @@
 //! The rows of one host's turn, and how many turns are written together: one statement for each kind of change,
 //! in fixed sizes so that the database can keep its prepared statements.
 
-use sea_orm::DatabaseTransaction;
 use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
-use crate::{StoreError, command_result, host_times, orphan_result, queue_entry};
+use crate::{StoreError, Transaction, command_result, host_times, orphan_result, queue_entry};
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
@@ -99,7 +98,7 @@ impl Turn {
 }
 
 /// Writes turns of different hosts. Fails as a whole when one entry is gone or had ended: the caller then tries singly.
-pub(crate) async fn apply(transaction: &DatabaseTransaction, turns: &[&Turn]) -> Result<(), StoreError> {
+pub(crate) async fn apply(transaction: &Transaction, turns: &[&Turn]) -> Result<(), StoreError> {
     let mut entries: Vec<&EntryChange> = turns.iter().flat_map(|turn| &turn.entries).collect();
     entries.sort_by_key(|entry| entry.id);
     for rows in in_sizes(&entries) {

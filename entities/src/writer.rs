@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::turn::{self, Turn};
-use crate::{StoreError, ownership};
+use crate::{StoreError, Transaction, ownership};
 
 /// Pieces of work in one transaction at most; nearly all of the gain is there at 64.
 const BATCH: usize = 256;
@@ -53,13 +53,13 @@ enum Work {
 
 /// A job with its type hidden; it may run twice, when the first transaction that held it failed.
 trait Job: Send + std::fmt::Debug {
-    fn run<'t>(&'t mut self, transaction: &'t DatabaseTransaction) -> Running<'t, ()>;
+    fn run<'t>(&'t mut self, transaction: &'t Transaction) -> Running<'t, ()>;
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct TypedJob<I, T> {
     input: I,
-    run: for<'t> fn(&'t DatabaseTransaction, I) -> Running<'t, T>,
+    run: for<'t> fn(&'t Transaction, I) -> Running<'t, T>,
     output: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -78,7 +78,7 @@ impl Writer {
     pub(crate) async fn run<I, T>(
         &self,
         input: I,
-        run: for<'t> fn(&'t DatabaseTransaction, I) -> Running<'t, T>,
+        run: for<'t> fn(&'t Transaction, I) -> Running<'t, T>,
     ) -> Result<T, StoreError>
     where
         I: Clone + Send + 'static,
@@ -138,7 +138,7 @@ async fn write(database: &DatabaseConnection, epoch: Option<i64>, mut batch: Vec
     tally.commits.fetch_add(u64::from(end.is_ok()), Relaxed);
 }
 
-type Applied = (DatabaseTransaction, Vec<Result<(), StoreError>>);
+type Applied = (Transaction, Vec<Result<(), StoreError>>);
 
 async fn apply(database: &DatabaseConnection, epoch: Option<i64>, batch: &mut [Work]) -> Result<Applied, StoreError> {
     let immediate = Some(SqliteTransactionMode::Immediate);
@@ -157,7 +157,7 @@ async fn apply(database: &DatabaseConnection, epoch: Option<i64>, batch: &mut [W
 }
 
 /// Writes all turns of a batch with one statement per kind of change. `false`: one of them is at fault, try singly.
-async fn turns_together(transaction: &DatabaseTransaction, turns: &[&Turn]) -> Result<bool, StoreError> {
+async fn turns_together(transaction: &Transaction, turns: &[&Turn]) -> Result<bool, StoreError> {
     if turns.is_empty() {
         return Ok(true);
     }
@@ -167,7 +167,7 @@ async fn turns_together(transaction: &DatabaseTransaction, turns: &[&Turn]) -> R
 }
 
 /// Runs one piece behind a savepoint. The outer error means that the transaction itself is broken.
-async fn alone(transaction: &DatabaseTransaction, work: &mut Work) -> Result<Result<(), StoreError>, StoreError> {
+async fn alone(transaction: &Transaction, work: &mut Work) -> Result<Result<(), StoreError>, StoreError> {
     let savepoint = transaction.begin().await?;
     let outcome = match work {
         Work::Turn { turn, .. } => turn::apply(&savepoint, &[turn]).await,
@@ -176,10 +176,7 @@ async fn alone(transaction: &DatabaseTransaction, work: &mut Work) -> Result<Res
     settle(savepoint, outcome).await
 }
 
-async fn settle(
-    savepoint: DatabaseTransaction,
-    outcome: Result<(), StoreError>,
-) -> Result<Result<(), StoreError>, StoreError> {
+async fn settle(savepoint: Transaction, outcome: Result<(), StoreError>) -> Result<Result<(), StoreError>, StoreError> {
     match outcome {
         Ok(()) => savepoint.commit().await?,
         Err(_) => savepoint.rollback().await?,
@@ -188,7 +185,7 @@ async fn settle(
 }
 
 /// Once a commit was sent, only its success is certain; what a full disk refused is certain too.
-async fn commit(transaction: DatabaseTransaction) -> Result<(), StoreError> {
+async fn commit(transaction: Transaction) -> Result<(), StoreError> {
     match timeout(DEADLINE, transaction.commit()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if error.to_string().contains("database or disk is full") => {
@@ -217,7 +214,7 @@ impl Work {
 }
 
 impl<I: Clone + Send, T: Send> Job for TypedJob<I, T> {
-    fn run<'t>(&'t mut self, transaction: &'t DatabaseTransaction) -> Running<'t, ()> {
+    fn run<'t>(&'t mut self, transaction: &'t Transaction) -> Running<'t, ()> {
         let running = (self.run)(transaction, self.input.clone());
         let output = &mut self.output;
         Box::pin(async move {

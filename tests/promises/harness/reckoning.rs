@@ -141,8 +141,11 @@ mod tests {
         Row { uuid: uuid.into(), channel: channel.into(), status: status.into() }
     }
 
+    /// Channel, CommandUUID, how often it was done, and each report of it: its status, and whether it was confirmed.
+    type Done<'a> = (&'a str, &'a str, u32, &'a [(&'a str, bool)]);
+
     /// A truth in which `channel` did `uuid` so often, and said so.
-    fn truth(done: &[(&str, &str, u32, &[(&str, bool)])]) -> Truth {
+    fn truth(done: &[Done<'_>]) -> Truth {
         let mut truth = Truth::default();
         for (channel, uuid, times, reports) in done {
             let reports = reports.iter();
