@@ -1,9 +1,9 @@
 //! Table `identity`: every certificate we issued to a device, found by its hash and bound to one enrollment.
 
+use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, DatabaseConnection};
 
-use crate::{Reader, StoreError, Transaction, Writer};
+use crate::{Database, Reader, StoreError, Transaction, Writer};
 
 /// [`Model::state`]: issued, and not yet used by a device.
 pub const ISSUED: i16 = 0;
@@ -59,7 +59,7 @@ pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Opt
 
 /// The certificates that may speak for these enrollments: the bound ones and issued renewals.
 pub(crate) async fn list_live(
-    database: &DatabaseConnection,
+    database: &Database,
     enrollments: impl Iterator<Item = i64>,
 ) -> Result<Vec<Model>, StoreError> {
     let live = Entity::find().filter(Column::EnrollmentId.is_in(enrollments)).filter(Column::State.ne(REPLACED));

@@ -24,6 +24,8 @@ pub mod enqueue;
 pub mod enroll_secret;
 pub mod enrollment;
 pub mod enrollment_secret;
+#[cfg(feature = "faults")]
+pub mod fault;
 pub mod host;
 pub mod host_times;
 pub mod idempotency;
@@ -34,11 +36,10 @@ pub mod push_certificate;
 pub mod queue_entry;
 pub mod scep;
 pub mod store;
+mod transaction;
 pub mod turn;
 mod writer;
 
 pub use store::{Reader, StoreError};
+pub(crate) use transaction::{Database, Transaction};
 pub use writer::{Tally, Writer};
-
-/// What a job writes in: the writer's open transaction, or a savepoint within it.
-pub(crate) type Transaction = sea_orm::DatabaseTransaction;

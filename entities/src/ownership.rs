@@ -1,11 +1,12 @@
 //! Table `ownership`: who may write. The one row holds an epoch that each start raises; a transaction that finds another epoch than its
 //! own writes nothing, so a server that was paused and replaced cannot harm its successor's hosts.
 
+use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, LockType, OnConflict, Query};
-use sea_orm::{ActiveValue::Set, DatabaseConnection, TransactionTrait};
 
-use crate::{StoreError, Transaction};
+use crate::transaction::begin;
+use crate::{Database, StoreError, Transaction};
 
 /// The one row of `ownership`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -29,8 +30,8 @@ impl ActiveModelBehavior for ActiveModel {}
 const ONLY: i64 = 1;
 
 /// Makes the caller the owner and returns its epoch.
-pub(crate) async fn claim(database: &DatabaseConnection, now: i64) -> Result<i64, StoreError> {
-    let claiming = database.begin().await?;
+pub(crate) async fn claim(database: &Database, now: i64) -> Result<i64, StoreError> {
+    let claiming = begin(database).await?;
     let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now) };
     let unless_there = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(first).on_conflict(unless_there).exec_without_returning(&claiming).await?;

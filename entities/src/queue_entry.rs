@@ -2,10 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
-use sea_orm::{DatabaseConnection, FromQueryResult, JoinType, QueryOrder, QuerySelect};
+use sea_orm::{FromQueryResult, JoinType, QueryOrder, QuerySelect};
 
 use crate::turn::{EntryChange, given, values};
-use crate::{Reader, StoreError, Transaction, Writer, command};
+use crate::{Database, Reader, StoreError, Transaction, Writer, command};
 
 /// States from here on are final: nothing leaves them.
 pub const TERMINAL: i16 = 10;
@@ -87,7 +87,7 @@ pub struct Pending {
 }
 
 /// All pending entries of a host, over all its channels, in queue order.
-pub(crate) async fn list_pending(database: &DatabaseConnection, host_id: i64) -> Result<Vec<Pending>, StoreError> {
+pub(crate) async fn list_pending(database: &Database, host_id: i64) -> Result<Vec<Pending>, StoreError> {
     let query = Entity::find()
         .select_only()
         .columns([Column::Id, Column::EnrollmentId, Column::Generation, Column::Priority, Column::State])

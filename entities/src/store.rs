@@ -8,12 +8,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlErr};
+use sea_orm::{ConnectOptions, DbErr, SqlErr};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+#[cfg(feature = "faults")]
+use crate::fault::Faults;
+use crate::transaction::Pools;
 use crate::writer::Writer;
-use crate::{ownership, writer};
+use crate::{Database, ownership, writer};
 
 /// Longest time a read may take before its caller is told to try again.
 const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -42,7 +45,7 @@ pub enum StoreError {
 /// The right to ask.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    database: DatabaseConnection,
+    database: Database,
     io: Handle,
 }
 
@@ -52,7 +55,19 @@ pub struct Reader {
 /// # Errors
 /// The database cannot be reached, or its schema is not there.
 pub async fn open(url: &str, now: i64) -> Result<(Reader, Writer), StoreError> {
-    let (reader, writing) = connect(url).await?;
+    own(connect(url, &Pools::default()).await?, now).await
+}
+
+/// The same with a store that fails as it is told to.
+///
+/// # Errors
+/// Those of [`open`], and what the plan lets fail.
+#[cfg(feature = "faults")]
+pub async fn open_with(url: &str, now: i64, faults: &Faults) -> Result<(Reader, Writer), StoreError> {
+    own(connect(url, faults).await?, now).await
+}
+
+async fn own((reader, writing): (Reader, Database), now: i64) -> Result<(Reader, Writer), StoreError> {
     let epoch = ownership::claim(&writing, now).await?;
     Ok((reader, writer::start(writing, Some(epoch))))
 }
@@ -62,17 +77,17 @@ pub async fn open(url: &str, now: i64) -> Result<(Reader, Writer), StoreError> {
 /// # Errors
 /// The database cannot be reached.
 pub async fn open_beside(url: &str) -> Result<(Reader, Writer), StoreError> {
-    let (reader, writing) = connect(url).await?;
+    let (reader, writing) = connect(url, &Pools::default()).await?;
     Ok((reader, writer::start(writing, None)))
 }
 
-async fn connect(url: &str) -> Result<(Reader, DatabaseConnection), StoreError> {
+async fn connect(url: &str, pools: &Pools) -> Result<(Reader, Database), StoreError> {
     let io = Handle::current();
     let (reading, writing) = if url.starts_with("sqlite:") {
-        let writing = Database::connect(sqlite(url, false)).await?;
-        (Database::connect(sqlite(url, true)).await?, writing)
+        let writing = pools.connect(sqlite(url, false)).await?;
+        (pools.connect(sqlite(url, true)).await?, writing)
     } else {
-        let pool = Database::connect(postgres(url)).await?;
+        let pool = pools.connect(postgres(url)).await?;
         (pool.clone(), pool)
     };
     Ok((Reader { database: reading, io }, writing))
@@ -106,7 +121,7 @@ impl Reader {
     pub(crate) async fn run<T, Q, F>(&self, query: Q) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        Q: FnOnce(DatabaseConnection) -> F + Send + 'static,
+        Q: FnOnce(Database) -> F + Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let asked = self.io.spawn(query(self.database.clone()));

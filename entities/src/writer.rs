@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::transaction::{begin, savepoint};
 use crate::turn::{self, Turn};
-use crate::{StoreError, Transaction, ownership};
+use crate::{Database, StoreError, Transaction, ownership};
 
 /// Pieces of work in one transaction at most; nearly all of the gain is there at 64.
 const BATCH: usize = 256;
@@ -105,7 +105,7 @@ impl Writer {
 }
 
 /// Starts the writing task on the present runtime; with an epoch, it stops writing when another server takes over.
-pub(crate) fn start(database: DatabaseConnection, epoch: Option<i64>) -> Writer {
+pub(crate) fn start(database: Database, epoch: Option<i64>) -> Writer {
     let (work, mut queue) = mpsc::channel(WAITING);
     let tally = Arc::new(Tally::default());
     let counted = tally.clone();
@@ -119,7 +119,7 @@ pub(crate) fn start(database: DatabaseConnection, epoch: Option<i64>) -> Writer 
 }
 
 /// One transaction: all or nothing for the batch as a whole, and each piece alone behind its savepoint.
-async fn write(database: &DatabaseConnection, epoch: Option<i64>, mut batch: Vec<Work>, tally: &Tally) {
+async fn write(database: &Database, epoch: Option<i64>, mut batch: Vec<Work>, tally: &Tally) {
     let applied = match timeout(DEADLINE, apply(database, epoch, &mut batch)).await {
         Ok(applied) => applied,
         Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
@@ -140,10 +140,8 @@ async fn write(database: &DatabaseConnection, epoch: Option<i64>, mut batch: Vec
 
 type Applied = (Transaction, Vec<Result<(), StoreError>>);
 
-async fn apply(database: &DatabaseConnection, epoch: Option<i64>, batch: &mut [Work]) -> Result<Applied, StoreError> {
-    let immediate = Some(SqliteTransactionMode::Immediate);
-    let options = TransactionOptions { sqlite_transaction_mode: immediate, ..TransactionOptions::default() };
-    let transaction = database.begin_with_options(options).await?;
+async fn apply(database: &Database, epoch: Option<i64>, batch: &mut [Work]) -> Result<Applied, StoreError> {
+    let transaction = begin(database).await?;
     if let Some(epoch) = epoch {
         ownership::check(&transaction, epoch).await?;
     }
@@ -161,14 +159,14 @@ async fn turns_together(transaction: &Transaction, turns: &[&Turn]) -> Result<bo
     if turns.is_empty() {
         return Ok(true);
     }
-    let savepoint = transaction.begin().await?;
+    let savepoint = savepoint(transaction).await?;
     let outcome = turn::apply(&savepoint, turns).await;
     Ok(settle(savepoint, outcome).await?.is_ok())
 }
 
 /// Runs one piece behind a savepoint. The outer error means that the transaction itself is broken.
 async fn alone(transaction: &Transaction, work: &mut Work) -> Result<Result<(), StoreError>, StoreError> {
-    let savepoint = transaction.begin().await?;
+    let savepoint = savepoint(transaction).await?;
     let outcome = match work {
         Work::Turn { turn, .. } => turn::apply(&savepoint, &[turn]).await,
         Work::Job(job) => job.run(&savepoint).await,
