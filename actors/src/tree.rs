@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix::prelude::ArbiterHandle;
 use entities::{Reader, Writer};
 use tokio::runtime::Handle as Io;
 
@@ -14,6 +15,7 @@ use crate::dispatcher::Dispatcher;
 use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::keeper::{Crashed, Keeper};
+use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
 use crate::supervisor::{Limit, Node, Strategy};
@@ -139,12 +141,20 @@ impl Parts {
     }
 
     /// Puts the parts together; hosts will live on these arbiters.
-    pub fn new(
+    pub fn new(stores: (Reader, Writer), clock: Clock, io: Io, config: Config, arbiters: Vec<ArbiterHandle>) -> Self {
+        let apns: Handle<Apns> = Handle::default();
+        let parts = Self::pushing_to(Arc::new(apns.clone()), stores, clock, io, config, arbiters);
+        Self { apns, ..parts }
+    }
+
+    /// The same for hosts whose pushes go elsewhere than to Apple.
+    pub fn pushing_to(
+        pusher: Arc<dyn Pusher>,
         (reader, writer): (Reader, Writer),
         clock: Clock,
         io: Io,
         config: Config,
-        arbiters: Vec<actix::prelude::ArbiterHandle>,
+        arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         let parts = Self {
             trust: Trust::new(reader.clone()),
@@ -162,18 +172,22 @@ impl Parts {
             authority: Handle::default(),
             registrar: Handle::default(),
         };
-        let keeper = parts.keeper.clone();
-        parts.hosts.furnish(parts.of_hosts(), move |crash| keeper.tell(Crashed(crash)));
+        parts.furnish_hosts(pusher);
         parts
     }
 
-    fn of_hosts(&self) -> Arc<HostParts> {
+    fn furnish_hosts(&self, pusher: Arc<dyn Pusher>) {
+        let keeper = self.keeper.clone();
+        self.hosts.furnish(self.of_hosts(pusher), move |crash| keeper.tell(Crashed(crash)));
+    }
+
+    fn of_hosts(&self, pusher: Arc<dyn Pusher>) -> Arc<HostParts> {
         Arc::new(HostParts {
             reader: self.reader.clone(),
             writer: self.writer.clone(),
             clock: self.clock.clone(),
             seen: self.seen.clone(),
-            apns: self.apns.clone(),
+            pusher,
             config: self.config.host.clone(),
         })
     }

@@ -12,7 +12,7 @@ pub(crate) use crate::fault::{Database, Faults as Pools, Transaction};
 /// Opens pools.
 #[cfg(not(feature = "faults"))]
 #[derive(Debug, Default)]
-pub(crate) struct Pools;
+pub(crate) struct Pools {}
 
 #[cfg(not(feature = "faults"))]
 impl Pools {

@@ -112,7 +112,7 @@ impl Host {
             }
             channel.queue.set_wakeups(channel.queue.wakeups().pushed(now, &policy.queue));
             let Some(target) = channel.push.as_ref().filter(|target| channel.enabled && !target.dead) else { continue };
-            self.parts.apns.tell(Push { host, enrollment: channel.row, target: target.clone() });
+            self.parts.pusher.push(Push { host, enrollment: channel.row, target: target.clone() });
         }
     }
 

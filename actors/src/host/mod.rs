@@ -32,10 +32,10 @@ use protocol::pki::Fingerprint;
 use protocol::queue::Policy;
 use protocol::time::Timestamp;
 
-use crate::apns::Apns;
-use crate::ask::{Answer, Ask, Handle, Refusal};
+use crate::ask::{Answer, Ask, Refusal};
 use crate::clock::Clock;
 use crate::hosts::{HostGuard, Resident};
+use crate::pusher::Pusher;
 use crate::seen::Seen;
 use certificates::Certificates;
 use channel::Channel;
@@ -61,7 +61,7 @@ pub struct HostParts {
     /// Remembers who spoke when.
     pub seen: Seen,
     /// Pushes to Apple devices.
-    pub apns: Handle<Apns>,
+    pub pusher: Arc<dyn Pusher>,
     /// How hosts behave.
     pub config: Arc<HostConfig>,
 }
