@@ -2,7 +2,8 @@
 
 use super::entry::{Change, Entry, Policy, State};
 use super::wakeups::{Outlook, Wakeups};
-use super::{Queue, Session, Slot};
+use super::lanes::{Lane, Lanes, Slot};
+use super::{Queue, Session};
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;
 
@@ -70,6 +71,8 @@ pub struct Decision {
     pub filing: Filing,
     /// What to reply.
     pub next: Option<Handout>,
+    /// Nothing in memory may go, and rows hold more: give the queue a longer window and let it decide again.
+    pub wants_more: bool,
     /// When something is due afterwards; see [`Queue::wake_at`].
     pub wake_at: Option<Timestamp>,
     session: Session,
@@ -85,26 +88,31 @@ impl Queue {
         let session = self.session.after(heard.answer);
         let mut changes = Vec::new();
         let filing = self.file(heard, now, &mut changes);
-        let next = self.choose(session, &mut changes, now, policy);
+        let next = self.lanes.as_ref().and_then(|lanes| choose(lanes, session, &mut changes, now, policy));
+        let outlook = self.outlook(session, &changes);
         let wakeups = match &next {
             Some(_) => self.wakeups.session_goes_on(now, policy),
-            None => self.wakeups.session_ended(self.outlook(session, &changes), now, policy),
+            None => self.wakeups.session_ended(outlook, now, policy),
         };
-        let left = self.slots.len() > changes.iter().filter(|change| change.state.is_terminal()).count();
-        let wake_at = super::earlier(wakeups.push_at(left), self.first_expiry_without(&changes));
-        Decision { changes, filing, next, wake_at, session, wakeups }
+        let push_at = wakeups.push_at(outlook != Outlook::NothingLeft);
+        let wake_at = super::earlier(push_at, self.first_expiry_without(&changes));
+        let wants_more = next.is_none() && self.more_in_rows();
+        Decision { changes, filing, next, wants_more, wake_at, session, wakeups }
     }
 
     /// Applies a decision that is durable now.
     pub fn adopt(&mut self, decision: &Decision) {
         self.session = decision.session;
         self.wakeups = decision.wakeups;
+        if let Some(lanes) = &mut self.lanes {
+            lanes.begin_session(decision.session.number);
+        }
         self.apply(&decision.changes);
     }
 
     fn file(&self, heard: &Heard<'_>, now: Timestamp, changes: &mut Vec<Change>) -> Filing {
         let Some(state) = heard.answer.state() else { return Filing::Nothing };
-        let slot = heard.uuid.and_then(|uuid| self.by_uuid.get(uuid)).and_then(|id| self.slots.get(id));
+        let slot = self.lanes.as_ref().zip(heard.uuid).and_then(|(lanes, uuid)| lanes.by_uuid(uuid));
         match (slot, heard.ended) {
             (Some(slot), _) if state == State::NotNow => {
                 changes.extend(not_now(&slot.entry, now));
@@ -120,47 +128,16 @@ impl Queue {
         }
     }
 
-    fn choose(&self, session: Session, changes: &mut Vec<Change>, now: Timestamp, policy: &Policy) -> Option<Handout> {
-        let reported = changes.first().map(|change| change.id);
-        for (_, id) in &self.order {
-            let Some(slot) = self.slots.get(id).filter(|_| Some(*id) != reported) else { continue };
-            if !self.may_go(slot, session, reported, now, policy) {
-                continue;
-            }
-            let entry = &slot.entry;
-            if entry.attempts >= policy.max_attempts {
-                if changes.len() <= PARKED_AT_ONCE {
-                    changes.push(entry.changed(State::Parked, now));
-                }
-                continue;
-            }
-            changes.push(handed_out(entry, now));
-            return Some(Handout { id: entry.id, uuid: entry.uuid.clone() });
-        }
-        None
-    }
-
-    fn may_go(&self, slot: &Slot, session: Session, reported: Option<i64>, now: Timestamp, policy: &Policy) -> bool {
-        let entry = &slot.entry;
-        let blocked = entry.after.is_some_and(|id| Some(id) != reported && self.slots.contains_key(&id));
-        let rests = entry.no_blind_resend
-            && entry.attempts > 0
-            && entry.sent_at.is_some_and(|sent| now < sent.plus(policy.resend_grace));
-        let had_in_session = entry.state != State::Queued && slot.session == session.number;
-        let deferred = entry.state == State::NotNow && session.not_now_seen;
-        now < entry.expires_at && !blocked && !rests && !had_in_session && !deferred
-    }
-
     /// What is left when the session ends, as far as the schedule of pushes cares.
     fn outlook(&self, session: Session, changes: &[Change]) -> Outlook {
-        let state_of = |slot: &Slot| {
-            let changed = changes.iter().find(|change| change.id == slot.entry.id);
-            changed.map_or(slot.entry.state, |change| change.state)
-        };
-        let mut left = self.slots.values().map(state_of).filter(|state| !state.is_terminal()).peekable();
-        if left.peek().is_none() {
+        let Some(lanes) = &self.lanes else { return Outlook::NothingLeft };
+        let before = |change: &&Change| lanes.get(change.id).is_some_and(|slot| slot.entry.state == State::NotNow);
+        let after = |change: &&Change| change.state == State::NotNow;
+        let ended = changes.iter().filter(|change| change.state.is_terminal()).count();
+        let deferred = lanes.deferred() + changes.iter().filter(after).count() - changes.iter().filter(before).count();
+        if lanes.len() == ended && !lanes.more_in_rows() {
             Outlook::NothingLeft
-        } else if !left.any(|state| state == State::NotNow) {
+        } else if deferred == 0 {
             Outlook::Unanswered
         } else if session.last_was_not_now {
             Outlook::DevicePollsByItself
@@ -169,18 +146,71 @@ impl Queue {
         }
     }
 
-    fn first_expiry_without(&self, changes: &[Change]) -> Option<Timestamp> {
+    pub(super) fn first_expiry_without(&self, changes: &[Change]) -> Option<Timestamp> {
         let ends = |id: i64| changes.iter().any(|change| change.id == id && change.state.is_terminal());
-        self.expiries.iter().find(|(_, id)| !ends(*id)).map(|(at, _)| *at)
+        self.lanes.as_ref()?.expiries().find(|(_, id)| !ends(*id)).map(|(at, _)| at)
     }
+}
+
+/// The next command to go; ones that were handed out in vain too often are parked on the way.
+fn choose(
+    lanes: &Lanes,
+    session: Session,
+    changes: &mut Vec<Change>,
+    now: Timestamp,
+    policy: &Policy,
+) -> Option<Handout> {
+    let reported = changes.first().map(|change| change.id);
+    let released = changes.first().filter(|change| change.state.is_terminal()).map(|change| change.id);
+    let mut last = None;
+    while let Some(slot) = lanes.next_after(last, session.open_lanes(), released) {
+        let entry = &slot.entry;
+        if !lanes.covers(entry.place()) {
+            break; // others in rows come before it
+        }
+        last = Some(entry.place());
+        let blocked = lanes.is_blocked(entry) && entry.after != released;
+        if blocked || Some(entry.id) == reported || !may_go(slot, session, now, policy) {
+            continue;
+        }
+        if entry.attempts < policy.max_attempts {
+            changes.push(handed_out(entry, now));
+            return Some(Handout { id: entry.id, uuid: entry.uuid.clone() });
+        }
+        if changes.len() <= PARKED_AT_ONCE {
+            changes.push(entry.changed(State::Parked, now));
+        }
+    }
+    None
+}
+
+fn may_go(slot: &Slot, session: Session, now: Timestamp, policy: &Policy) -> bool {
+    let entry = &slot.entry;
+    let rests = entry.no_blind_resend
+        && entry.attempts > 0
+        && entry.sent_at.is_some_and(|sent| now < sent.plus(policy.resend_grace));
+    let had_in_session = entry.state != State::Queued && slot.session == session.number;
+    let deferred = entry.state == State::NotNow && session.not_now_seen;
+    now < entry.expires_at && !rests && !had_in_session && !deferred
 }
 
 impl Session {
     fn after(self, answer: Answer) -> Self {
         match answer {
-            Answer::Idle => Self { number: self.number.wrapping_add(1), not_now_seen: false, last_was_not_now: false },
-            Answer::NotNow => Self { not_now_seen: true, last_was_not_now: true, ..self },
-            _ => Self { last_was_not_now: false, ..self },
+            Answer::Idle => Self { number: self.number.wrapping_add(1), begins: true, ..Self::default() },
+            Answer::NotNow => Self { begins: false, not_now_seen: true, last_was_not_now: true, ..self },
+            _ => Self { begins: false, last_was_not_now: false, ..self },
+        }
+    }
+
+    /// The lanes in which a command may be that this session may get. A session that begins with this very request
+    /// may get what the former one had.
+    fn open_lanes(self) -> &'static [Lane] {
+        use Lane::{Deferred, HadDeferred, HadUnanswered, Ready, Resting};
+        match (self.begins, self.not_now_seen) {
+            (true, _) => &[Ready, Resting, Deferred, HadUnanswered, HadDeferred],
+            (false, false) => &[Ready, Resting, Deferred],
+            (false, true) => &[Ready, Resting],
         }
     }
 }

@@ -8,13 +8,11 @@
 
 mod decide;
 mod entry;
+mod lanes;
 mod wakeups;
 
 #[cfg(test)]
 mod tests;
-
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use decide::{Answer, Decision, Filing, Handout, Heard, OrphanReason};
 pub use entry::{Change, Entry, Policy, State};
@@ -22,29 +20,34 @@ pub use wakeups::Wakeups;
 
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;
+use lanes::Lanes;
 
 /// The pending commands of one channel, with the device's session and the schedule of pushes.
+///
+/// A long queue is in memory only as far as a [`Window`] reaches; the rest follows when [`Decision::wants_more`] says so.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
-    slots: BTreeMap<i64, Slot>,
-    order: BTreeSet<(Reverse<i16>, i64)>,
-    by_uuid: HashMap<CommandUuid, i64>,
-    expiries: BTreeSet<(Timestamp, i64)>,
+    /// None while nothing is pending: most channels of a fleet are at rest.
+    lanes: Option<Box<Lanes>>,
     session: Session,
     wakeups: Wakeups,
 }
 
-/// A pending command and the session in which the device last had it; a command is handed out once in a session.
-#[derive(Clone, Debug)]
-struct Slot {
-    entry: Entry,
-    session: u32,
+/// The first pending commands of a channel in the order in which they are tried, as rows have them.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// The commands; [`Entry::after`] names only commands that have not ended.
+    pub entries: Vec<Entry>,
+    /// Whether others come after them.
+    pub more: bool,
 }
 
 /// The device's present run of requests: an `Idle` starts one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Session {
     number: u32,
+    /// The request that began it is the last one that came.
+    begins: bool,
     not_now_seen: bool,
     last_was_not_now: bool,
 }
@@ -53,53 +56,88 @@ impl Queue {
     /// Rebuilds a queue from its rows. Commands that were on their way count as part of the session that may still
     /// go on at the device, so they are not handed out again before its next `Idle`. `seed` spreads the pushes of
     /// many hosts.
-    pub fn load(entries: impl IntoIterator<Item = Entry>, seed: u64, wake_at: Option<Timestamp>) -> Self {
+    pub fn load(window: Window, seed: u64, wake_at: Option<Timestamp>) -> Self {
         let mut queue = Self { session: Session { number: 1, ..Session::default() }, ..Self::default() };
         queue.wakeups = Wakeups::load(seed, wake_at);
-        for entry in entries {
-            let session = if entry.state == State::Queued { 0 } else { 1 };
-            queue.insert(entry, session);
-        }
+        queue.extend(window);
         queue
     }
 
+    /// Takes in what rows hold, where memory does not yet: a longer window, or commands that nobody told it of. Returns
+    /// how many commands were new.
+    pub fn extend(&mut self, window: Window) -> usize {
+        let last = window.entries.iter().map(Entry::place).max();
+        let known = self.len();
+        for entry in window.entries {
+            self.admit(entry);
+        }
+        let beyond = if window.more { last.or(Some(lanes::FIRST)) } else { None };
+        if beyond.is_some() || self.lanes.is_some() {
+            self.lanes_mut().set_beyond(beyond);
+            self.rest();
+        }
+        self.len() - known
+    }
+
+    /// Takes in one pending command from its row, wherever its place is.
+    pub fn admit(&mut self, entry: Entry) {
+        let session = if entry.state == State::Queued { 0 } else { 1 };
+        if !entry.state.is_terminal() {
+            self.lanes_mut().insert(entry, session);
+        }
+    }
+
     /// Takes in commands that are queued in rows, and schedules a push for them, as soon as `at` and never before.
-    /// Known ones are skipped.
+    /// Known ones are skipped; those beyond the window stay in their rows.
     pub fn enqueue(&mut self, entries: impl IntoIterator<Item = Entry>, at: Timestamp, policy: &Policy) {
-        let before = self.slots.len();
-        for entry in entries {
-            if !entry.state.is_terminal() && !self.slots.contains_key(&entry.id) {
-                self.insert(entry, 0);
-            }
+        let mut new = false;
+        for entry in entries.into_iter().filter(|entry| !entry.state.is_terminal()) {
+            let lanes = self.lanes_mut();
+            new |= !lanes.covers(entry.place()) || lanes.insert(entry, 0);
         }
-        if self.slots.len() > before {
-            self.wakeups = self.wakeups.work_queued(at, policy);
+        if new {
+            self.schedule(at, policy);
         }
     }
 
-    /// How many commands are pending.
+    /// Schedules a push for work that is there.
+    pub fn schedule(&mut self, at: Timestamp, policy: &Policy) {
+        self.wakeups = self.wakeups.work_queued(at, policy);
+    }
+
+    /// How many pending commands are in memory.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.lanes.as_ref().map_or(0, |lanes| lanes.len())
     }
 
-    /// Whether no command is pending.
+    /// Whether no command is pending, in memory or beyond the window.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.lanes.is_none()
     }
 
-    /// Whether a report about this command needs no look at finished rows.
+    /// Whether rows hold pending commands that memory does not.
+    pub fn more_in_rows(&self) -> bool {
+        self.lanes.as_ref().is_some_and(|lanes| lanes.more_in_rows())
+    }
+
+    /// Whether the window has been worked off, and rows hold more.
+    pub fn is_worked_off(&self) -> bool {
+        self.more_in_rows() && self.len() == 0
+    }
+
+    /// Whether a report about this command needs no look at rows.
     pub fn is_pending(&self, uuid: &CommandUuid) -> bool {
-        self.by_uuid.contains_key(uuid)
+        self.lanes.as_ref().is_some_and(|lanes| lanes.by_uuid(uuid).is_some())
     }
 
-    /// The pending commands in the order in which they are tried.
-    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
-        self.order.iter().filter_map(|(_, id)| self.slots.get(id)).map(|slot| &slot.entry)
+    /// The pending command with this row.
+    pub fn get(&self, id: i64) -> Option<&Entry> {
+        self.lanes.as_ref().and_then(|lanes| lanes.get(id)).map(|slot| &slot.entry)
     }
 
     /// When something is due: a push, or the end of a command's time to live.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        earlier(self.push_at(), self.expiries.first().map(|(at, _)| *at))
+        earlier(self.push_at(), self.first_expiry_without(&[]))
     }
 
     /// When the device is to be pushed, if there is a reason to.
@@ -117,31 +155,30 @@ impl Queue {
         self.wakeups = wakeups;
     }
 
-    /// The changes that end every command whose time has come.
-    pub fn expired(&self, now: Timestamp) -> Vec<Change> {
-        let due = self.expiries.iter().take_while(|(at, _)| *at <= now);
-        due.filter_map(|(_, id)| self.slots.get(id)).map(|slot| slot.entry.changed(State::Expired, now)).collect()
+    /// The changes that end commands whose time has come, the oldest first.
+    pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = Change> {
+        let lanes = self.lanes.as_ref();
+        let due = lanes.into_iter().flat_map(move |lanes| lanes.expiries().take_while(move |(at, _)| *at <= now));
+        due.filter_map(move |(_, id)| self.ended(id, State::Expired, now))
     }
 
     /// The change that ends one pending command from our side, if it still is pending.
     pub fn ended(&self, id: i64, state: State, now: Timestamp) -> Option<Change> {
         debug_assert!(state.is_terminal());
-        self.slots.get(&id).map(|slot| slot.entry.changed(state, now))
+        self.get(id).map(|entry| entry.changed(state, now))
     }
 
     /// Applies changes that are durable now.
     pub fn apply(&mut self, changes: &[Change]) {
+        let Some(lanes) = self.lanes.as_mut() else { return };
         for change in changes {
             if change.state.is_terminal() {
-                self.remove(change.id);
-            } else if let Some(slot) = self.slots.get_mut(&change.id) {
-                slot.entry.state = change.state;
-                slot.entry.attempts = change.attempts;
-                slot.entry.not_now_tally = change.not_now_tally;
-                slot.entry.sent_at = change.sent_at;
-                slot.session = self.session.number;
+                lanes.remove(change.id);
+            } else {
+                lanes.change(change);
             }
         }
+        self.rest();
     }
 
     /// Forgets every pending command: the enrollment they were for has ended, and their rows say so.
@@ -149,19 +186,14 @@ impl Queue {
         *self = Self { wakeups: self.wakeups.cleared(), ..Self::default() };
     }
 
-    fn insert(&mut self, entry: Entry, session: u32) {
-        self.order.insert((Reverse(entry.priority), entry.id));
-        self.by_uuid.insert(entry.uuid.clone(), entry.id);
-        self.expiries.insert((entry.expires_at, entry.id));
-        self.slots.insert(entry.id, Slot { entry, session });
+    fn lanes_mut(&mut self) -> &mut Lanes {
+        let session = self.session.number;
+        self.lanes.get_or_insert_with(|| Box::new(Lanes::new(session)))
     }
 
-    fn remove(&mut self, id: i64) {
-        if let Some(Slot { entry, .. }) = self.slots.remove(&id) {
-            self.order.remove(&(Reverse(entry.priority), id));
-            self.expiries.remove(&(entry.expires_at, id));
-            self.by_uuid.remove(&entry.uuid);
-        }
+    /// Gives back the memory of a queue without commands.
+    fn rest(&mut self) {
+        self.lanes.take_if(|lanes| lanes.len() == 0 && !lanes.more_in_rows());
     }
 }
 

@@ -29,7 +29,7 @@ fn entry(id: i64) -> Entry {
 }
 
 fn queue(entries: impl IntoIterator<Item = Entry>) -> Queue {
-    Queue::load(entries, 7, None)
+    Queue::load(Window { entries: entries.into_iter().collect(), more: false }, 7, None)
 }
 
 fn heard(answer: Answer, uuid: &CommandUuid) -> Heard<'_> {
@@ -117,7 +117,7 @@ fn a_repeated_not_now_counts_once() {
     says(&mut queue, Answer::NotNow, 1, at(1));
     let (_, again) = turn(&mut queue, &heard(Answer::NotNow, &uuid(1)), at(2));
     assert!(again.changes.is_empty());
-    assert_eq!(queue.pending().next().unwrap().not_now_tally, 1);
+    assert_eq!(queue.get(1).unwrap().not_now_tally, 1);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_expired_command_is_not_handed_out_and_its_end_is_due() {
     let mut queue = queue([Entry { expires_at: at(100), ..entry(1) }]);
     assert_eq!(queue.wake_at(), Some(at(100)));
     assert_eq!(turn(&mut queue, &IDLE, at(100)).0, None);
-    let changes = queue.expired(at(100));
+    let changes: Vec<Change> = queue.expired(at(100)).collect();
     assert_eq!(changes[0].state, State::Expired);
     queue.apply(&changes);
     assert!(queue.is_empty());
@@ -239,14 +239,65 @@ fn an_enrollment_is_pushed_once_more_even_without_work() {
     assert_eq!(queue.push_at(), None);
 }
 
+#[test]
+fn a_deferred_command_does_not_let_go_the_one_that_comes_after_it() {
+    let mut queue = queue([entry(1), Entry { after: Some(1), ..entry(2) }]);
+    assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(1));
+    assert_eq!(says(&mut queue, Answer::NotNow, 1, at(1)), None);
+    assert_eq!(turn(&mut queue, &IDLE, at(2)).0, Some(1));
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 1, at(3)), Some(2));
+}
+
+#[test]
+fn a_window_is_worked_off_and_asks_for_more() {
+    let window = Window { entries: vec![entry(1), entry(2)], more: true };
+    let mut queue = Queue::load(window, 7, None);
+    queue.enqueue([entry(9)], at(0), &Policy::default());
+    assert_eq!((queue.len(), queue.push_at()), (2, Some(at(0))), "what comes after the rest waits in its row");
+    queue.enqueue([Entry { priority: 1, ..entry(10) }], at(0), &Policy::default());
+    assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(10), "what goes first is taken in");
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 10, at(0)), Some(1));
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 1, at(0)), Some(2));
+    let last = queue.decide(&heard(Answer::Acknowledged, &uuid(2)), at(0), &Policy::default());
+    assert_eq!((last.next, last.wants_more), (None, true));
+    let rows = [entry(2), entry(3), entry(9)].into_iter();
+    assert_eq!(queue.extend(Window { entries: rows.collect(), more: false }), 2);
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 2, at(0)), Some(3));
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 3, at(0)), Some(9));
+    let last = turn(&mut queue, &heard(Answer::Acknowledged, &uuid(9)), at(0)).1;
+    assert_eq!((last.next, last.wants_more, queue.is_empty()), (None, false, true));
+}
+
+#[test]
+fn a_worked_off_window_still_is_work() {
+    let mut queue = Queue::load(Window { entries: vec![entry(1)], more: true }, 7, Some(at(5)));
+    let ended = queue.ended(1, State::Cancelled, at(0)).unwrap();
+    queue.apply(&[ended]);
+    assert!(queue.is_worked_off() && !queue.is_empty());
+    assert_eq!(queue.push_at(), Some(at(5)));
+}
+
+#[test]
+fn a_queue_at_rest_holds_no_memory_of_its_own() {
+    let mut queue = queue((1..=100).map(entry));
+    assert!(queue.lanes.is_some());
+    for id in 1..=100 {
+        queue.apply(&[queue.ended(id, State::Cancelled, at(0)).unwrap()]);
+    }
+    assert!(queue.lanes.is_none());
+    assert!(size_of::<Queue>() <= 128, "{}", size_of::<Queue>());
+}
+
 /// What can happen to a queue in the world.
 #[derive(Clone, Debug)]
 enum Event {
-    Enqueue { priority: i16, dangerous: bool },
+    Enqueue { priority: i16, dangerous: bool, after: Option<usize>, lives: i64 },
     Idle,
     Report { pick: usize, answer: Answer },
     Restart,
     Wait { seconds: i64 },
+    Expire,
+    Cancel { pick: usize },
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -256,63 +307,161 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Answer::Error),
         1 => Just(Answer::FormatError),
     ];
+    let enqueue = (-1..2_i16, any::<bool>(), prop::option::weighted(0.3, 1..12_usize), 1000..900_000_i64);
+    let enqueue =
+        enqueue.prop_map(|(priority, dangerous, after, lives)| Event::Enqueue { priority, dangerous, after, lives });
     let event = prop_oneof![
-        3 => (-1..2_i16, any::<bool>()).prop_map(|(priority, dangerous)| Event::Enqueue { priority, dangerous }),
+        4 => enqueue,
         4 => Just(Event::Idle),
-        6 => (0..12_usize, answer).prop_map(|(pick, answer)| Event::Report { pick, answer }),
+        7 => (0..12_usize, answer).prop_map(|(pick, answer)| Event::Report { pick, answer }),
         1 => Just(Event::Restart),
         2 => (0..4000_i64).prop_map(|seconds| Event::Wait { seconds }),
+        1 => Just(Event::Expire),
+        1 => (1..12_usize).prop_map(|pick| Event::Cancel { pick }),
     ];
-    prop::collection::vec(event, 0..80)
+    prop::collection::vec(event, 0..100)
 }
 
-/// The rows of a channel and the device at its other end: the truth that a queue is checked against.
+/// The rows of a channel and the device at its other end: the truth that a queue is checked against. It keeps no lanes:
+/// it looks at every row, every time.
 struct World {
     rows: BTreeMap<i64, Entry>,
     queue: Queue,
+    /// Commands that are read from rows at once.
+    window: usize,
     now: Timestamp,
     had_in_session: HashSet<i64>,
+    not_now_seen: bool,
     last_handed: Option<i64>,
 }
 
 impl World {
-    fn new() -> Self {
-        let queue = queue([]);
-        Self { rows: BTreeMap::new(), queue, now: at(0), had_in_session: HashSet::new(), last_handed: None }
+    fn new(window: usize) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            queue: queue([]),
+            window,
+            now: at(0),
+            had_in_session: HashSet::new(),
+            not_now_seen: false,
+            last_handed: None,
+        }
+    }
+
+    fn pending(&self) -> Vec<&Entry> {
+        let mut pending: Vec<&Entry> = self.rows.values().filter(|row| !row.state.is_terminal()).collect();
+        pending.sort_by_key(|row| (std::cmp::Reverse(row.priority), row.id));
+        pending
+    }
+
+    fn is_pending(&self, id: i64) -> bool {
+        self.rows.get(&id).is_some_and(|row| !row.state.is_terminal())
+    }
+
+    /// What a reader of rows gets.
+    fn read(&self, most: usize) -> Window {
+        let pending = self.pending();
+        let entries = pending.iter().take(most).map(|row| self.row(row)).collect();
+        Window { entries, more: pending.len() > most }
+    }
+
+    fn row(&self, row: &Entry) -> Entry {
+        Entry { after: row.after.filter(|after| self.is_pending(*after)), ..row.clone() }
+    }
+
+    /// What the rules say that the device gets now, found without any index.
+    fn naive_next(&self, reported: Option<i64>, ended: Option<i64>) -> Option<i64> {
+        let policy = Policy::default();
+        let may_go = |row: &&&Entry| {
+            let waits = row.after.is_some_and(|after| Some(after) != ended && self.is_pending(after));
+            let rests = row.no_blind_resend
+                && row.attempts > 0
+                && row.sent_at.is_some_and(|sent| self.now < sent.plus(policy.resend_grace));
+            let had = row.state != State::Queued && self.had_in_session.contains(&row.id);
+            let deferred = row.state == State::NotNow && self.not_now_seen;
+            let in_vain = row.attempts >= policy.max_attempts;
+            Some(row.id) != reported && self.now < row.expires_at && !(waits || rests || had || deferred || in_vain)
+        };
+        self.pending().iter().find(may_go).map(|row| row.id)
     }
 
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Enqueue { priority, dangerous } => {
+            Event::Enqueue { priority, dangerous, after, lives } => {
                 let id = self.rows.len() as i64 + 1;
-                let new = Entry { priority: *priority, no_blind_resend: *dangerous, ..entry(id) };
+                let after = after.map(|after| after as i64).filter(|after| *after < id);
+                let expires_at = self.now.plus(Duration::from_secs(*lives as u64));
+                let new = Entry { priority: *priority, no_blind_resend: *dangerous, after, expires_at, ..entry(id) };
                 self.rows.insert(id, new.clone());
-                self.queue.enqueue([new], self.now, &Policy::default());
+                self.queue.enqueue([self.row(&new)], self.now, &Policy::default());
             }
             Event::Idle => {
                 self.had_in_session.clear();
-                self.hear(&IDLE);
+                self.not_now_seen = false;
+                self.hear(Answer::Idle, None);
             }
             Event::Report { pick, answer } => {
                 let id = self.last_handed.filter(|_| pick % 2 == 0).unwrap_or(*pick as i64);
-                let ended = self.rows.get(&id).map(|row| row.state).filter(|state| state.is_terminal());
-                self.hear(&Heard { answer: *answer, uuid: Some(&uuid(id)), ended });
+                self.not_now_seen |= *answer == Answer::NotNow;
+                self.hear(*answer, Some(id));
             }
             Event::Restart => {
-                let pending = self.rows.values().filter(|row| !row.state.is_terminal()).cloned();
-                self.queue = Queue::load(pending, 7, self.queue.wake_at());
+                self.queue = Queue::load(self.read(self.window), 7, self.queue.wake_at());
+                let in_flight = self.rows.values().filter(|row| row.state != State::Queued);
+                self.had_in_session = in_flight.map(|row| row.id).collect();
+                self.not_now_seen = false;
             }
             Event::Wait { seconds } => self.now = self.now.plus(Duration::from_secs(*seconds as u64)),
+            Event::Expire => {
+                let changes: Vec<Change> = self.queue.expired(self.now).collect();
+                self.write(&changes);
+                self.queue.apply(&changes);
+            }
+            Event::Cancel { pick } => {
+                let change = self.queue.ended(*pick as i64, State::Cancelled, self.now);
+                self.write(change.as_slice());
+                self.queue.apply(change.as_slice());
+            }
         }
-        assert_eq!(self.queue.is_empty(), self.rows.values().all(|row| row.state.is_terminal()));
+        if self.queue.is_worked_off() {
+            self.queue.extend(self.read(self.window));
+        }
+        assert_eq!(self.queue.is_empty(), self.pending().is_empty());
         assert!(self.queue.is_empty() || self.queue.push_at().is_some(), "work is left, so a push is due");
     }
 
-    fn hear(&mut self, heard: &Heard<'_>) {
-        let decision = self.queue.decide(heard, self.now, &Policy::default());
-        assert_eq!(decision, self.queue.decide(heard, self.now, &Policy::default()), "looking changes nothing");
+    fn hear(&mut self, answer: Answer, id: Option<i64>) {
+        let uuid = id.map(uuid);
+        let ended = id.and_then(|id| self.rows.get(&id)).map(|row| row.state).filter(|state| state.is_terminal());
+        if let Some(id) = id.filter(|id| self.is_pending(*id)) {
+            self.queue.admit(self.row(&self.rows[&id])); // as one does who finds no command in memory
+        }
+        let heard = Heard { answer, uuid: uuid.as_ref(), ended };
+        let mut decision = self.queue.decide(&heard, self.now, &Policy::default());
+        assert_eq!(decision, self.queue.decide(&heard, self.now, &Policy::default()), "looking changes nothing");
+        while decision.wants_more {
+            self.queue.extend(self.read(self.queue.len() + self.window));
+            decision = self.queue.decide(&heard, self.now, &Policy::default());
+        }
+        let reported = decision.changes.first().filter(|change| Some(change.id) == id);
+        let (reported, ended) =
+            (reported.map(|change| change.id), reported.filter(|change| change.state.is_terminal()).and(id));
+        let expected = self.naive_next(reported, ended);
+        assert_eq!(decision.next.as_ref().map(|next| next.id), expected, "the lanes hide nothing and show nothing else");
+        self.write(&decision.changes);
+        self.queue.adopt(&decision);
+        self.had_in_session.extend(reported);
+        if let Some(next) = &decision.next {
+            assert!(self.had_in_session.insert(next.id), "a command goes out once in a session");
+            assert_eq!(decision.changes.last().unwrap().id, next.id, "what goes out is marked as sent");
+            self.last_handed = Some(next.id);
+        }
+        assert_eq!(self.queue.wake_at(), decision.wake_at, "the decision foretells the schedule");
+    }
+
+    fn write(&mut self, changes: &[Change]) {
         let mut changed = HashSet::new();
-        for change in &decision.changes {
+        for change in changes {
             let row = self.rows.get_mut(&change.id).expect("only known rows change");
             assert!(!row.state.is_terminal(), "nothing leaves a terminal state");
             assert!(change.state >= row.state, "states only move to the right");
@@ -320,21 +469,16 @@ impl World {
             row.state = change.state;
             (row.attempts, row.not_now_tally, row.sent_at) = (change.attempts, change.not_now_tally, change.sent_at);
         }
-        self.queue.adopt(&decision);
-        if let Some(next) = &decision.next {
-            assert!(self.had_in_session.insert(next.id), "a command goes out once in a session");
-            assert!(changed.contains(&next.id), "what goes out is marked as sent");
-            self.last_handed = Some(next.id);
-        }
     }
 
     /// A device that answers everything empties the queue: nothing is lost, nothing is stuck.
     fn drain(&mut self) {
         for _ in 0..=self.rows.len() {
             self.now = self.now.plus(Duration::from_secs(301));
+            self.happen(&Event::Expire);
             self.happen(&Event::Idle);
             while let Some(id) = self.last_handed.take() {
-                self.hear(&Heard { answer: Answer::Acknowledged, uuid: Some(&uuid(id)), ended: None });
+                self.hear(Answer::Acknowledged, Some(id));
             }
         }
         assert!(self.queue.is_empty(), "{:?}", self.queue);
@@ -344,8 +488,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn whatever_happens_states_only_move_right_and_everything_ends(events in events()) {
-        let mut world = World::new();
+    fn whatever_happens_the_queue_does_what_the_rules_say(events in events(), window in 1..20_usize) {
+        let mut world = World::new(window);
         for event in &events {
             world.happen(event);
         }
