@@ -12,6 +12,7 @@ use protocol::time::Timestamp;
 use crate::Hosts;
 use crate::ask::{Answer, Ask, Handle};
 use crate::clock::Clock;
+use crate::host::bodies::KEPT_BYTES;
 use crate::host::enqueued::Enqueued;
 use crate::keeper::{Keeper, Look};
 use crate::supervisor::{Guard, Stop};
@@ -72,6 +73,7 @@ impl Dispatcher {
     }
 
     fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], due_at: Timestamp, expires_at: Timestamp) {
+        let body = Some(&dispatch.body).filter(|body| body.len() <= KEPT_BYTES).cloned();
         for made in queued {
             let entry = Entry {
                 id: made.entry_id,
@@ -89,11 +91,10 @@ impl Dispatcher {
                 enrollment: made.enrollment_id,
                 generation: Generation(made.generation),
                 entry,
-                body: dispatch.body.clone(),
+                body: body.clone(),
                 due_at,
             };
-            // A host with a full mailbox is due in its row, so the keeper tells it again.
-            let _ = self.hosts.tell_resident(HostId(made.host_id), told);
+            self.hosts.insist(HostId(made.host_id), told);
         }
         if dispatch.push {
             self.keeper.tell(Look);

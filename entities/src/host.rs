@@ -4,7 +4,8 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::NullOrdering;
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition, Order, QueryOrder, QuerySelect};
 
-use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity, queue_entry};
+use crate::queue_window::{self, Window};
+use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
@@ -108,17 +109,18 @@ pub struct Loaded {
     pub host: Model,
     /// Its channels.
     pub enrollments: Vec<enrollment::Model>,
-    /// The pending commands of all its channels, in queue order.
-    pub pending: Vec<queue_entry::Pending>,
+    /// The first pending commands of each of its channels.
+    pub windows: Vec<Window>,
     /// The certificates that may speak for its device channels.
     pub identities: Vec<identity::Model>,
 }
 
-/// A host with its channels, pending commands and certificates; `None` when there is no such host.
+/// A host with its channels, the first `window` pending commands of each, and its certificates; `None` when there is no
+/// such host.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn load(reader: &Reader, id: i64) -> Result<Option<Loaded>, StoreError> {
+pub async fn load(reader: &Reader, id: i64, window: u64) -> Result<Option<Loaded>, StoreError> {
     reader
         .run(move |database| async move {
             let Some(host) = Entity::find_by_id(id).one(&database).await? else { return Ok(None) };
@@ -127,9 +129,12 @@ pub async fn load(reader: &Reader, id: i64) -> Result<Option<Loaded>, StoreError
                 .order_by_asc(enrollment::Column::Id)
                 .all(&database)
                 .await?;
-            let pending = queue_entry::list_pending(&database, id).await?;
+            let mut windows = Vec::with_capacity(enrollments.len());
+            for row in &enrollments {
+                windows.push(queue_window::read(&database, row.id, row.generation, window).await?);
+            }
             let identities = identity::list_live(&database, enrollments.iter().map(|row| row.id)).await?;
-            Ok(Some(Loaded { host, enrollments, pending, identities }))
+            Ok(Some(Loaded { host, enrollments, windows, identities }))
         })
         .await
 }

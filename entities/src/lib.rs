@@ -34,6 +34,7 @@ pub mod orphan_result;
 pub mod ownership;
 pub mod push_certificate;
 pub mod queue_entry;
+pub mod queue_window;
 pub mod scep;
 pub mod store;
 mod transaction;

@@ -9,6 +9,7 @@ mod crash_hosts;
 mod crash_singletons;
 mod hostile;
 mod killed;
+mod long_queues;
 mod postgres;
 mod push;
 mod world;

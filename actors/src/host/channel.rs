@@ -1,16 +1,13 @@
 //! One channel of a host in memory: an enrollment with its generation, its push target and its queue.
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
-use entities::{enrollment, queue_entry};
+use entities::{enrollment, queue_window};
 use protocol::apple::channel::{ChannelKind, EnrollmentId};
-use protocol::ids::{CommandUuid, Generation};
-use protocol::queue::{Entry, Queue, State};
+use protocol::ids::Generation;
+use protocol::queue::{Change, Decision, Queue};
 use protocol::time::Timestamp;
 
-/// The largest command whose text stays in memory until it is done; larger ones are read when they are handed out.
-pub const KEPT_BYTES: usize = 16 * 1024;
+use super::bodies::Bodies;
+use super::window::window;
 
 /// One channel.
 #[derive(Debug)]
@@ -25,7 +22,7 @@ pub struct Channel {
     pub(super) push: Option<PushTarget>,
     pub(super) queue: Queue,
     /// Texts of pending commands, where they are at hand.
-    pub(super) bodies: HashMap<i64, Bytes>,
+    pub(super) bodies: Bodies,
 }
 
 /// Where a channel is pushed to.
@@ -53,15 +50,14 @@ impl Channel {
     /// A channel as its rows say; `None` when its kind is not one of Apple's or its name cannot be one.
     pub(super) fn load(
         row: &enrollment::Model,
-        pending: &[queue_entry::Pending],
+        rows: &queue_window::Window,
         seed: u64,
         wake_at: Option<Timestamp>,
     ) -> Option<Self> {
-        let mine = pending.iter().filter(|entry| entry.enrollment_id == row.id && entry.generation == row.generation);
-        let entries: Vec<Entry> = mine.filter_map(entry).collect();
-        let wake_at = wake_at.filter(|_| !entries.is_empty());
+        let window = window(rows);
+        let wake_at = wake_at.filter(|_| !window.entries.is_empty() || window.more);
         let mut channel = Self::empty(row)?;
-        channel.queue = Queue::load(entries, seed ^ row.id.unsigned_abs().rotate_left(32), wake_at);
+        channel.queue = Queue::load(window, seed ^ row.id.unsigned_abs().rotate_left(32), wake_at);
         Some(channel)
     }
 
@@ -76,7 +72,7 @@ impl Channel {
             ended: false,
             push: None,
             queue: Queue::default(),
-            bodies: HashMap::new(),
+            bodies: Bodies::default(),
         };
         channel.take(row);
         Some(channel)
@@ -95,15 +91,23 @@ impl Channel {
         self.enabled = false;
         self.ended = true;
         self.queue.clear();
-        self.bodies.clear();
+        self.bodies = Bodies::default();
     }
 
-    /// Forgets the texts of commands that are no longer pending.
-    pub(super) fn forget_bodies(&mut self) {
-        if !self.bodies.is_empty() {
-            let pending: std::collections::HashSet<i64> = self.queue.pending().map(|entry| entry.id).collect();
-            self.bodies.retain(|id, _| pending.contains(id));
-        }
+    /// Applies a decision that is durable now.
+    pub(super) fn adopt(&mut self, decision: &Decision) {
+        self.queue.adopt(decision);
+        self.forget_ended(&decision.changes);
+    }
+
+    /// Applies changes that are durable now.
+    pub(super) fn apply(&mut self, changes: &[Change]) {
+        self.queue.apply(changes);
+        self.forget_ended(changes);
+    }
+
+    fn forget_ended(&mut self, changes: &[Change]) {
+        changes.iter().filter(|change| change.state.is_terminal()).for_each(|change| self.bodies.forget(change.id));
     }
 }
 
@@ -119,20 +123,4 @@ impl PushTarget {
             dead: row.push_dead_at.is_some_and(|dead| dead > since),
         })
     }
-}
-
-/// A pending row as the queue knows it.
-fn entry(row: &queue_entry::Pending) -> Option<Entry> {
-    Some(Entry {
-        id: row.id,
-        uuid: CommandUuid::parse(&row.uuid)?,
-        priority: row.priority,
-        state: State::from_code(row.state)?,
-        attempts: row.attempts,
-        not_now_tally: row.not_now_tally,
-        sent_at: row.sent_at.map(Timestamp::from_millis),
-        expires_at: Timestamp::from_millis(row.expires_at),
-        after: row.after_id,
-        no_blind_resend: row.no_blind_resend,
-    })
 }

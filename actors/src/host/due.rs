@@ -53,7 +53,10 @@ impl Host {
             return; // whoever has a timer does not end
         }
         let idle_at = self.touched_at.plus(self.parts.config.idle);
-        let at = self.wake_at().map_or(idle_at, |wake_at| wake_at.min(idle_at));
+        let at = match self.worked_off() {
+            Some(_) => self.now(),
+            None => self.wake_at().map_or(idle_at, |wake_at| wake_at.min(idle_at)),
+        };
         if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= at) {
             return;
         }
@@ -81,12 +84,15 @@ impl Host {
     /// Does everything that is due now.
     pub(super) fn work_off(&mut self, context: &mut Context<Self>) {
         fault::point("host.due");
+        if let Some(row) = self.worked_off() {
+            return self.go_on_reading(row, context);
+        }
         let now = self.now();
         self.push_what_is_due(now);
         let expired: Vec<(i64, Change)> = self
             .channels
             .iter()
-            .flat_map(|channel| channel.queue.expired(now).into_iter().map(|change| (channel.row, change)))
+            .flat_map(|channel| channel.queue.expired(now).map(|change| (channel.row, change)))
             .take(ENDED_AT_ONCE)
             .collect();
         let wake = self.wake_later(now);
@@ -101,6 +107,19 @@ impl Host {
             self.touched_at = now; // not yet: something is due, or its row does not say so yet
         }
         self.rearm(context);
+    }
+
+    /// A channel whose window was worked off by other things than reports: expiry, cancellation.
+    fn worked_off(&self) -> Option<i64> {
+        self.channels.iter().find(|channel| channel.queue.is_worked_off()).map(|channel| channel.row)
+    }
+
+    fn go_on_reading(&mut self, row: i64, context: &mut Context<Self>) {
+        let reading = self.read_on(row);
+        context.wait(reading.map(|read, host, context| match read {
+            Ok(()) => host.work_off(context),
+            Err(_) => host.try_again_later(context),
+        }));
     }
 
     pub(super) fn push_what_is_due(&mut self, now: Timestamp) {
@@ -136,8 +155,7 @@ impl Host {
             for (row, change) in expired {
                 tracing::info!(host.id = host.id.0, queue.entry = change.id, "a command expired");
                 if let Some(channel) = host.channel_of_row(row) {
-                    channel.queue.apply(&[change]);
-                    channel.forget_bodies();
+                    channel.apply(&[change]);
                 }
             }
             host.rearm(context);

@@ -6,7 +6,6 @@ use protocol::ids::Generation;
 use protocol::queue::Entry;
 use protocol::time::Timestamp;
 
-use super::channel::KEPT_BYTES;
 use super::{Host, Standing};
 
 /// A command was queued for a channel of this host.
@@ -19,8 +18,8 @@ pub struct Enqueued {
     pub generation: Generation,
     /// The command.
     pub entry: Entry,
-    /// Its text.
-    pub body: Bytes,
+    /// Its text, if it is small.
+    pub body: Option<Bytes>,
     /// When the host's row says that it is due.
     pub due_at: Timestamp,
 }
@@ -37,10 +36,11 @@ impl Handler<Enqueued> for Host {
         // A generation that is over keeps nothing: its rows were superseded, or will not be handed out.
         let channel = self.channel_of_row(queued.enrollment);
         if let Some(channel) = channel.filter(|channel| channel.enabled && channel.generation == queued.generation) {
-            if queued.body.len() <= KEPT_BYTES {
-                channel.bodies.insert(queued.entry.id, queued.body);
-            }
+            let id = queued.entry.id;
             channel.queue.enqueue([queued.entry], queued.due_at.max(now), &policy.queue);
+            if let Some(body) = queued.body.filter(|_| channel.queue.get(id).is_some()) {
+                channel.bodies.keep(id, body);
+            }
             self.touched_at = now;
         }
         self.push_now(context);

@@ -9,6 +9,7 @@
 //! start with [`report`].
 
 pub mod authenticate;
+pub mod bodies;
 mod certificates;
 pub mod channel;
 pub mod check_in;
@@ -19,6 +20,7 @@ pub mod observe;
 pub mod pushed;
 pub mod report;
 pub mod token_update;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +156,7 @@ impl Host {
     /// Reads the host's rows and makes them the memory.
     fn reload(&mut self) -> Turn<()> {
         let (reader, id) = (self.parts.reader.clone(), self.id.0);
-        let loading = async move { entities::host::load(&reader, id).await };
+        let loading = async move { entities::host::load(&reader, id, window::WINDOW).await };
         Box::pin(loading.into_actor(self).map(|loaded, host, context| match loaded {
             Ok(Some(rows)) => {
                 host.take_rows(rows);
@@ -170,9 +172,9 @@ impl Host {
         self.stored_wake_at = rows.host.wake_at.map(Timestamp::from_millis);
         self.certificates = Certificates::load(&rows.identities);
         let seed = self.id.0.unsigned_abs();
-        let channels = rows.enrollments.iter();
+        let channels = rows.enrollments.iter().zip(&rows.windows);
         self.channels =
-            channels.filter_map(|row| Channel::load(row, &rows.pending, seed, self.stored_wake_at)).collect();
+            channels.filter_map(|(row, window)| Channel::load(row, window, seed, self.stored_wake_at)).collect();
         self.channels.shrink_to_fit(); // most hosts have one channel, and there are many hosts
         self.standing = Standing::Ready;
     }

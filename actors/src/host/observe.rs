@@ -35,8 +35,10 @@ pub struct ChannelState {
     pub generation: i32,
     /// Whether it can be pushed to.
     pub push: &'static str,
-    /// Commands that have not ended.
+    /// Commands that have not ended and are in memory.
     pub pending: usize,
+    /// Whether others wait in rows alone.
+    pub more_in_rows: bool,
 }
 
 impl Handler<Observe> for Host {
@@ -57,7 +59,8 @@ impl Handler<Observe> for Host {
                 Some(target) if target.dead => "dead token",
                 Some(_) => "ready",
             },
-            pending: channel.queue.len(),
+            pending: channel.queue.in_memory(),
+            more_in_rows: channel.queue.more_in_rows(),
         });
         let until = |at: Timestamp| at.millis().saturating_sub(now.millis());
         Ok(HostState { host_id: self.id.0, channels: channels.collect(), due_in_ms: self.wake_at().map(until) })

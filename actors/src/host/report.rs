@@ -3,11 +3,12 @@
 use actix::prelude::*;
 use bytes::Bytes;
 use entities::turn::{EntryChange, NewOrphan, NewResult, Turn as Rows, Wake};
-use entities::{command, orphan_result, queue_entry};
+use entities::{command, orphan_result, queue_window};
 use protocol::ids::CommandUuid;
 use protocol::queue::{self, Change, Decision, Filing, Heard, OrphanReason, State};
 use protocol::time::Timestamp;
 
+use super::window::entry;
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
@@ -44,20 +45,29 @@ impl Host {
             return at_once(Ok(None)); // a user who has not announced a token yet
         };
         match &report.command {
-            Some(uuid) if !channel.queue.is_pending(uuid) => self.look_up_end(report),
+            Some(uuid) if !channel.queue.is_pending(uuid) => self.look_up(report),
             _ => self.decide(report, None, context),
         }
     }
 
-    /// The command is not pending: how did it end?
-    fn look_up_end(&mut self, report: Report) -> Turn<Option<Bytes>> {
+    /// Memory does not hold the command: has it ended, or is it beyond the window?
+    fn look_up(&mut self, report: Report) -> Turn<Option<Bytes>> {
         let reader = self.parts.reader.clone();
         let uuid = report.command.as_ref().map(|uuid| uuid.as_str().to_owned()).unwrap_or_default();
         let row = self.channel(&report.sender.channel.id).map_or(0, |channel| channel.row);
-        let looking = async move { queue_entry::ended_state(&reader, row, uuid).await };
-        Box::pin(looking.into_actor(self).then(|ended, host, context| match ended {
-            Ok(code) => host.decide(report, code.and_then(State::from_code), context),
-            Err(error) => at_once(Err(Refusal::soon(error))),
+        let looking = async move { queue_window::by_uuid(&reader, row, uuid).await };
+        Box::pin(looking.into_actor(self).then(move |found, host, context| {
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => return at_once(Err(Refusal::soon(error))),
+            };
+            let state = found.as_ref().and_then(|row| State::from_code(row.state));
+            let channel = host.channel_of_row(row);
+            let current = channel.zip(found).filter(|(channel, row)| channel.generation.0 == row.generation);
+            if let Some((channel, row)) = current {
+                entry(&row).into_iter().for_each(|entry| channel.queue.admit(entry));
+            }
+            host.decide(report, state.filter(|state| state.is_terminal()), context)
         }))
     }
 
@@ -69,14 +79,21 @@ impl Host {
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         let heard = Heard { answer: report.answer, uuid: report.command.as_ref(), ended };
         let decision = channel.queue.decide(&heard, now, &policy.queue);
+        if decision.wants_more {
+            let row = channel.row;
+            return Box::pin(self.read_on(row).then(move |read, host, context| match read {
+                Ok(()) => host.decide(report, ended, context),
+                Err(refusal) => at_once(Err(refusal)),
+            }));
+        }
         let mut rows = rows_of(channel.row, &decision, report, now);
-        let body = decision.next.as_ref().and_then(|next| channel.bodies.get(&next.id).cloned());
+        let body = decision.next.as_ref().and_then(|next| channel.bodies.get(next.id));
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
         self.guard.suspect(handled);
         fault::point("host.report.decided");
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         if rows.is_empty() {
-            channel.queue.adopt(&decision);
+            channel.adopt(&decision);
             self.rearm(context);
             return at_once(Ok(None));
         }
@@ -106,8 +123,7 @@ impl Host {
             let body = host.settle(committed, context)?;
             host.stored(wake);
             if let Some(channel) = host.channel(&id) {
-                channel.queue.adopt(&decision);
-                channel.forget_bodies();
+                channel.adopt(&decision);
             }
             host.rearm(context);
             Ok(body)
@@ -171,6 +187,7 @@ mod tests {
 
     #[test]
     fn rows_and_rules_mean_the_same_states() {
+        use entities::queue_entry;
         assert_eq!(State::TERMINAL_CODE, queue_entry::TERMINAL);
         assert_eq!(State::Superseded.code(), queue_entry::SUPERSEDED);
         assert_eq!(State::Parked.code(), queue_entry::PARKED);

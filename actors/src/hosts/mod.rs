@@ -158,6 +158,24 @@ impl<A: Resident> Hosts<A> {
         resident && self.tell(host, message).is_ok()
     }
 
+    /// Tells a host something that its rows say too, if it has an actor now: that one must not miss it, however much it has
+    /// to do. One that is started later reads it in the rows.
+    pub fn insist<M>(&self, host: HostId, message: M)
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        match self.shelf(host).slots.get_mut(&host) {
+            Some(Slot::Live { address, .. }) => address.do_send(message),
+            Some(Slot::Draining { parcels, .. }) if parcels.len() < PARCELS => {
+                parcels.push(Box::new(move |address| address.do_send(message)));
+            }
+            Some(Slot::Draining { .. }) | None => {}
+        }
+    }
+
     /// Whether a host has an actor now.
     pub fn is_resident(&self, host: HostId) -> bool {
         self.shelf(host).slots.contains_key(&host)

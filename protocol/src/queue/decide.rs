@@ -1,8 +1,8 @@
 //! One report of a device: what it changes, and what the device gets next.
 
 use super::entry::{Change, Entry, Policy, State};
-use super::wakeups::{Outlook, Wakeups};
 use super::lanes::{Lane, Lanes, Slot};
+use super::wakeups::{Outlook, Wakeups};
 use super::{Queue, Session};
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;

@@ -67,7 +67,7 @@ impl Queue {
     /// how many commands were new.
     pub fn extend(&mut self, window: Window) -> usize {
         let last = window.entries.iter().map(Entry::place).max();
-        let known = self.len();
+        let known = self.in_memory();
         for entry in window.entries {
             self.admit(entry);
         }
@@ -76,7 +76,7 @@ impl Queue {
             self.lanes_mut().set_beyond(beyond);
             self.rest();
         }
-        self.len() - known
+        self.in_memory() - known
     }
 
     /// Takes in one pending command from its row, wherever its place is.
@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// How many pending commands are in memory.
-    pub fn len(&self) -> usize {
+    pub fn in_memory(&self) -> usize {
         self.lanes.as_ref().map_or(0, |lanes| lanes.len())
     }
 
@@ -122,7 +122,7 @@ impl Queue {
 
     /// Whether the window has been worked off, and rows hold more.
     pub fn is_worked_off(&self) -> bool {
-        self.more_in_rows() && self.len() == 0
+        self.more_in_rows() && self.in_memory() == 0
     }
 
     /// Whether a report about this command needs no look at rows.

@@ -253,7 +253,7 @@ fn a_window_is_worked_off_and_asks_for_more() {
     let window = Window { entries: vec![entry(1), entry(2)], more: true };
     let mut queue = Queue::load(window, 7, None);
     queue.enqueue([entry(9)], at(0), &Policy::default());
-    assert_eq!((queue.len(), queue.push_at()), (2, Some(at(0))), "what comes after the rest waits in its row");
+    assert_eq!((queue.in_memory(), queue.push_at()), (2, Some(at(0))), "what comes after the rest waits in its row");
     queue.enqueue([Entry { priority: 1, ..entry(10) }], at(0), &Policy::default());
     assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(10), "what goes first is taken in");
     assert_eq!(says(&mut queue, Answer::Acknowledged, 10, at(0)), Some(1));
@@ -440,14 +440,18 @@ impl World {
         let mut decision = self.queue.decide(&heard, self.now, &Policy::default());
         assert_eq!(decision, self.queue.decide(&heard, self.now, &Policy::default()), "looking changes nothing");
         while decision.wants_more {
-            self.queue.extend(self.read(self.queue.len() + self.window));
+            self.queue.extend(self.read(self.queue.in_memory() + self.window));
             decision = self.queue.decide(&heard, self.now, &Policy::default());
         }
         let reported = decision.changes.first().filter(|change| Some(change.id) == id);
         let (reported, ended) =
             (reported.map(|change| change.id), reported.filter(|change| change.state.is_terminal()).and(id));
         let expected = self.naive_next(reported, ended);
-        assert_eq!(decision.next.as_ref().map(|next| next.id), expected, "the lanes hide nothing and show nothing else");
+        assert_eq!(
+            decision.next.as_ref().map(|next| next.id),
+            expected,
+            "the lanes hide nothing and show nothing else"
+        );
         self.write(&decision.changes);
         self.queue.adopt(&decision);
         self.had_in_session.extend(reported);
