@@ -6,31 +6,37 @@ use std::time::{Duration, SystemTime};
 
 use protocol::time::Timestamp;
 
-/// The wall clock, or one that tests move. Clones tell the same time.
+/// The wall clock, which tests put forward. Clones tell the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    moved: Option<Arc<AtomicI64>>,
+    ahead_millis: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// A clock that stands still until it is moved.
-    pub fn standing_at(moment: Timestamp) -> Self {
-        Self { moved: Some(Arc::new(AtomicI64::new(moment.millis()))) }
-    }
-
     /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the operating system")]
     pub fn now(&self) -> Timestamp {
-        match &self.moved {
-            Some(millis) => Timestamp::from_millis(millis.load(SeqCst)),
-            None => SystemTime::now().into(),
-        }
+        let ahead = Duration::from_millis(self.ahead_millis.load(SeqCst).unsigned_abs());
+        Timestamp::from(SystemTime::now()).plus(ahead)
     }
 
-    /// Moves a standing clock; the wall clock does not move.
+    /// Puts this clock forward. It goes on from there; only tests do that.
     pub fn advance(&self, by: Duration) {
-        if let Some(millis) = &self.moved {
-            millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), SeqCst);
-        }
+        self.ahead_millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_go_forward_together_and_go_on_from_there() {
+        let clock = Clock::default();
+        let (clone, before) = (clock.clone(), clock.now());
+        clock.advance(Duration::from_secs(3600));
+        let after = clone.now();
+        assert!(after >= before.plus(Duration::from_secs(3600)));
+        assert!(clone.now() >= after);
     }
 }

@@ -169,7 +169,7 @@ pub async fn list_by_external_ids(reader: &Reader, ids: Vec<String>) -> Result<V
 }
 
 /// Begins a new generation: commands of the old one end, user channels fall silent, the presented certificate becomes
-/// the only one. Returns the new row.
+/// the only one of its host. Returns the new row.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when the certificate is bound elsewhere; otherwise see [`StoreError`].
@@ -190,9 +190,10 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         .col_expr(Column::Enabled, false.into())
         .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
         .col_expr(Column::TokenUpdateTally, 0.into())
-        .filter(Column::Id.is_in(channels))
+        .filter(Column::Id.is_in(channels.iter().copied()))
         .exec(transaction)
         .await?;
+    end_other_devices(transaction, &message, enrollment_id).await?;
     Entity::update_many()
         .col_expr(Column::Topic, message.topic.clone().into())
         .col_expr(Column::AuthenticatedAt, message.at.into())
@@ -202,9 +203,26 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         .filter(Column::Id.eq(enrollment_id))
         .exec(transaction)
         .await?;
-    identity::bind(transaction, &message.fingerprint, enrollment_id, message.at).await?;
+    identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
     host::describe(transaction, message.host_id, &message.description, message.at).await?;
     read(transaction, enrollment_id).await
+}
+
+/// A host is one device: with another UDID (a new logic board, a clone of a virtual machine) it has left under the old one.
+async fn end_other_devices(
+    transaction: &Transaction,
+    message: &Authenticated,
+    enrollment_id: i64,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .col_expr(Column::EndedAt, message.at.into())
+        .filter(Column::HostId.eq(message.host_id))
+        .filter(Column::Kind.eq(message.kind))
+        .filter(Column::Id.ne(enrollment_id))
+        .filter(Column::EndedAt.is_null())
+        .exec(transaction)
+        .await?;
+    Ok(())
 }
 
 fn new_row(message: &Authenticated) -> ActiveModel {

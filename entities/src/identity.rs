@@ -73,16 +73,17 @@ pub(crate) async fn list_live(
 pub async fn adopt(writer: &Writer, fingerprint: Vec<u8>, enrollment_id: i64, at: i64) -> Result<(), StoreError> {
     writer
         .run((fingerprint, enrollment_id, at), |transaction, (fingerprint, enrollment_id, at)| {
-            Box::pin(async move { bind(transaction, &fingerprint, enrollment_id, at).await })
+            Box::pin(async move { bind(transaction, &fingerprint, enrollment_id, &[enrollment_id], at).await })
         })
         .await
 }
 
-/// Binds a certificate to an enrollment, and takes that right from the enrollment's other certificates.
+/// Binds a certificate to an enrollment, and ends the other certificates of these enrollments.
 pub(crate) async fn bind(
     transaction: &Transaction,
     fingerprint: &[u8],
     enrollment_id: i64,
+    ends_others_of: &[i64],
     at: i64,
 ) -> Result<(), StoreError> {
     let free_or_own = Condition::any().add(Column::EnrollmentId.is_null()).add(Column::EnrollmentId.eq(enrollment_id));
@@ -100,7 +101,7 @@ pub(crate) async fn bind(
     }
     Entity::update_many()
         .col_expr(Column::State, REPLACED.into())
-        .filter(Column::EnrollmentId.eq(enrollment_id))
+        .filter(Column::EnrollmentId.is_in(ends_others_of.iter().copied()))
         .filter(Column::Fingerprint.ne(fingerprint))
         .exec(transaction)
         .await?;

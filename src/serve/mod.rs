@@ -114,6 +114,12 @@ impl Running {
         join(self.thread)
     }
 
+    /// Puts the server's clock forward, and lets what is due by then happen at once. For tests in the same process.
+    pub fn advance_clock(&self, by: Duration) {
+        self.parts.clock.advance(by);
+        self.parts.keeper.tell(actors::keeper::Look);
+    }
+
     /// Whether the server has ended by itself.
     pub fn has_ended(&self) -> bool {
         self.thread.is_finished()

@@ -5,6 +5,7 @@
 mod app;
 mod apple_commands;
 mod apple_enroll;
+mod conformance;
 mod crash_hosts;
 mod crash_singletons;
 mod hostile;

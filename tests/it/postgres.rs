@@ -1,6 +1,6 @@
-//! Fresh PostgreSQL databases for tests, where `ROOKERY_TEST_POSTGRES` names a server.
+//! Fresh PostgreSQL databases for tests, where `ROOKERY_TEST_POSTGRES` names a server; and rows that no API shows.
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, Statement};
 
 /// A database that is dropped at the end of its test.
 pub(crate) struct Fresh {
@@ -32,4 +32,13 @@ async fn run(server: &str, statement: &str) {
     let database = Database::connect(server).await.expect("the PostgreSQL server of ROOKERY_TEST_POSTGRES");
     database.execute_unprepared(statement).await.expect("a database of our own");
     database.close().await.expect("the connection closes");
+}
+
+/// The one number that a query of the form `SELECT … AS counted` yields.
+pub(crate) async fn count(url: &str, query: &str) -> i64 {
+    let database = Database::connect(url).await.expect("the server's own database");
+    let statement = Statement::from_string(database.get_database_backend(), query);
+    let row = database.query_one_raw(statement).await.expect("a query of our own").expect("a count is one row");
+    database.close().await.expect("the connection closes");
+    row.try_get("", "counted").expect("a count is a number")
 }

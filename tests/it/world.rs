@@ -1,7 +1,7 @@
 //! A server, a simulated APNs and an enroll secret: everything that a simulated device needs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
 
 use crate::app::{App, eventually};
-use crate::postgres::Fresh;
+use crate::postgres::{self, Fresh};
 
 /// What a person shows to be given an enrollment profile.
 pub(crate) const SECRET: &str = "an-enroll-secret-for-tests";
@@ -81,12 +81,14 @@ impl World {
     async fn start(fresh: Option<Fresh>, change: &impl Fn(&mut Settings)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (apple, day) = (apple(), Duration::from_secs(86_400));
+        let clock = Arc::new(OnceLock::<Clock>::new());
+        let shared = clock.clone();
         let localhost = ServerName::parse("localhost").unwrap();
         let config = PushConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             certificate: apple.issue_server(&[localhost], now(), day).unwrap(),
             issuers: vec![apple.certificate().clone()],
-            clock: Clock::default(),
+            clock: Clock::new(move || shared.get().map_or_else(now, Clock::now)),
         };
         let push = PushService::start(config, runtime.handle()).unwrap();
         let root = std::env::temp_dir().join(format!("rookery-it-root-{}.pem", uuid::Uuid::new_v4()));
@@ -98,6 +100,7 @@ impl World {
             change(settings);
         });
         let world = Self { app, push, runtime: Some(runtime), fresh, root };
+        let _ = clock.set(world.clock());
         world.prepare().await;
         world
     }
@@ -128,6 +131,33 @@ impl World {
         }
     }
 
+    /// The server's clock, which devices and APNs share.
+    pub(crate) fn clock(&self) -> Clock {
+        let clock = self.app.running().parts.clock.clone();
+        Clock::new(move || clock.now())
+    }
+
+    /// What time it is there.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.app.running().parts.clock.now()
+    }
+
+    /// The store, as people call it.
+    pub(crate) fn store(&self) -> &'static str {
+        if self.fresh.is_some() { "PostgreSQL" } else { "SQLite" }
+    }
+
+    /// How many unlock tokens of a channel are kept. No API shows them.
+    pub(crate) async fn unlock_tokens(&self, id: &str) -> i64 {
+        let rows = "enrollment_secret JOIN enrollment ON enrollment.id = enrollment_secret.enrollment_id";
+        let of_kind = format!("enrollment_secret.kind = 0 AND enrollment.external_id = '{id}'");
+        postgres::count(
+            &self.app.settings.database(),
+            &format!("SELECT count(*) AS counted FROM {rows} WHERE {of_kind}"),
+        )
+        .await
+    }
+
     pub(crate) fn enroll_url(&self) -> String {
         self.app.device_url(&format!("/api/mdm/apple/enroll?token={SECRET}"))
     }
@@ -137,7 +167,7 @@ impl World {
         let ca = std::fs::read(self.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
         let ca = protocol::pki::Certificate::from_pem(&ca).unwrap();
         let model = Model::new(family, 7, number);
-        let options = DeviceOptions { dedup: false, keys: keys(), ..options };
+        let options = DeviceOptions { dedup: false, keys: keys(), clock: self.clock(), ..options };
         let mut device = Device::new(model, Trust::new([ca.der()]).unwrap(), options, u64::from(number));
         device.set_pushes(self.push.clone(), Arc::new(|_| {}));
         device
@@ -241,7 +271,7 @@ fn apple() -> Authority {
 }
 
 /// Keys of devices: different ones, made quickly from few primes.
-fn keys() -> Keys {
+pub(crate) fn keys() -> Keys {
     static POOL: LazyLock<Arc<KeyPool>> = LazyLock::new(|| Arc::new(KeyPool::new(5000)));
     Keys::Pool(POOL.clone())
 }

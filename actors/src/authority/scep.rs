@@ -93,34 +93,40 @@ async fn refuse(desk: &Desk, keys: Arc<Keys>, context: ReplyContext, arrived: In
     reply.map_err(Refusal::soon)
 }
 
+/// The same request gets the same certificate again, also when it comes twice at once: while one was worked on, the other
+/// may have used the challenge up.
 async fn grant(desk: &Desk, keys: &Arc<Keys>, request: &Request) -> Result<Certificate, Denied> {
-    let transaction_id = request.context.transaction_id.as_str().to_owned();
-    let request_hash = request.request_digest.to_vec();
-    if let Some(certificate) = answered_before(desk, &transaction_id, &request_hash).await? {
+    if let Some(certificate) = answered_before(desk, request).await? {
         return Ok(certificate);
     }
+    match grant_anew(desk, keys, request).await {
+        Err(Denied::Challenge) => answered_before(desk, request).await?.ok_or(Denied::Challenge),
+        granted => granted,
+    }
+}
+
+async fn grant_anew(desk: &Desk, keys: &Arc<Keys>, request: &Request) -> Result<Certificate, Denied> {
     let now = desk.clock.now();
     let title = title_of(desk, request, now).await?;
     let certificate = issue(desk, keys, request, now).await?;
     let row = identity_row(&certificate, &title, now);
     let issue = rows::Issue {
-        transaction_id: transaction_id.clone(),
-        request_hash: request_hash.clone(),
+        transaction_id: request.context.transaction_id.as_str().to_owned(),
+        request_hash: request.request_digest.to_vec(),
         challenge: title.challenge,
         identity: row,
     };
     match rows::issue(&desk.writer, issue).await {
         Ok(()) => Ok(certificate),
         // The same request came twice at once, and the other one was first; or somebody used the challenge meanwhile.
-        Err(entities::StoreError::Conflict(_)) => {
-            answered_before(desk, &transaction_id, &request_hash).await?.ok_or(Denied::Challenge)
-        }
+        Err(entities::StoreError::Conflict(_)) => Err(Denied::Challenge),
         Err(error) => Err(Refusal::from(error).into()),
     }
 }
 
-async fn answered_before(desk: &Desk, transaction: &str, request_hash: &[u8]) -> Result<Option<Certificate>, Denied> {
-    let answered = rows::answered(&desk.reader, transaction.to_owned(), request_hash.to_vec()).await;
+async fn answered_before(desk: &Desk, request: &Request) -> Result<Option<Certificate>, Denied> {
+    let transaction = request.context.transaction_id.as_str().to_owned();
+    let answered = rows::answered(&desk.reader, transaction, request.request_digest.to_vec()).await;
     let der = answered.map_err(Refusal::from)?;
     Ok(der.and_then(|der| Certificate::parse(&der).ok()))
 }

@@ -10,7 +10,7 @@ use protocol::apple;
 use protocol::apple::channel::ChannelKind;
 use protocol::ids::serial_number;
 
-use super::certificates::Known;
+use super::certificates::{ANOTHER_KIND, Known};
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
@@ -34,10 +34,14 @@ impl Handler<Authenticate> for Host {
         if let Some(why) = self.stale() {
             return AtomicResponse::new(at_once(Err(why)));
         }
-        let enrolled = self.channels.iter().any(|channel| channel.id == authenticate.sender.channel.id);
-        AtomicResponse::new(match self.certificates.known(authenticate.sender.fingerprint) {
-            Known::Bound { renewal: true } if enrolled => at_once(Ok(())),
-            Known::Renewal if enrolled => self.vouch(&authenticate.sender),
+        if self.is_of_another_kind(&authenticate.sender.channel) {
+            return AtomicResponse::new(at_once(Err(ANOTHER_KIND)));
+        }
+        let own = self.channels.iter().find(|channel| channel.id == authenticate.sender.channel.id);
+        let known = own.map(|own| self.certificates.known(authenticate.sender.fingerprint, own.row));
+        AtomicResponse::new(match known {
+            Some(Known::Bound { renewal: true }) => at_once(Ok(())),
+            Some(Known::Renewal) => self.vouch(&authenticate.sender),
             _ => self.look_at_certificate(authenticate),
         })
     }

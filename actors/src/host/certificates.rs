@@ -1,14 +1,19 @@
-//! Which certificates may speak for a host: the one that is bound to its enrollment, and renewals of it that were
-//! issued but not yet used. A renewal becomes the only one the first time it is used.
+//! Which certificates may speak for a host: the one that is bound to its device channel, and renewals of it that were
+//! issued but not yet used. A renewal becomes the only one the first time it is used. A certificate speaks for the one
+//! device channel that it is bound to, and for that channel's users, and only as the kind of enrollment that it is.
 
 use actix::prelude::*;
 use entities::identity;
+use protocol::apple;
 use protocol::pki::Fingerprint;
 
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::Refusal;
 
-/// The live certificates of a host's device channel.
+/// The refusal of a sender that names itself otherwise than it enrolled.
+pub(super) const ANOTHER_KIND: Refusal = Refusal::Forbidden("this name belongs to another kind of enrollment");
+
+/// The live certificates of a host's device channels.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
     live: Vec<Live>,
@@ -17,6 +22,8 @@ pub(super) struct Certificates {
 #[derive(Clone, Copy, Debug)]
 struct Live {
     fingerprint: Fingerprint,
+    /// The row of the device channel.
+    enrollment: i64,
     bound: bool,
     renewal: bool,
 }
@@ -39,24 +46,26 @@ impl Certificates {
         Self { live }
     }
 
-    pub(super) fn known(&self, fingerprint: Fingerprint) -> Known {
-        match self.live.iter().find(|live| live.fingerprint == fingerprint) {
+    /// What a certificate is to the device channel with this row.
+    pub(super) fn known(&self, fingerprint: Fingerprint, enrollment: i64) -> Known {
+        match self.live.iter().find(|live| live.fingerprint == fingerprint && live.enrollment == enrollment) {
             Some(live) if live.bound => Known::Bound { renewal: live.renewal },
             Some(live) if live.renewal => Known::Renewal,
             _ => Known::No,
         }
     }
 
-    fn adopt(&mut self, fingerprint: Fingerprint) {
-        self.live.retain(|live| live.fingerprint == fingerprint);
-        self.live.iter_mut().for_each(|live| live.bound = true);
+    fn adopt(&mut self, fingerprint: Fingerprint, enrollment: i64) {
+        self.live.retain(|live| live.fingerprint == fingerprint || live.enrollment != enrollment);
+        self.live.iter_mut().filter(|live| live.fingerprint == fingerprint).for_each(|live| live.bound = true);
     }
 }
 
 impl Live {
     fn of(row: &identity::Model) -> Option<Self> {
         let fingerprint = Fingerprint::from_bytes(row.fingerprint.as_slice().try_into().ok()?);
-        Some(Self { fingerprint, bound: row.state == identity::BOUND, renewal: row.renewal })
+        let enrollment = row.enrollment_id?;
+        Some(Self { fingerprint, enrollment, bound: row.state == identity::BOUND, renewal: row.renewal })
     }
 }
 
@@ -67,15 +76,27 @@ impl Host {
         if let Some(why) = self.stale() {
             return at_once(Err(why));
         }
+        if self.is_of_another_kind(&sender.channel) {
+            return at_once(Err(ANOTHER_KIND));
+        }
         let Some(device) = self.channels.iter().find(|channel| channel.id == sender.channel.device_id) else {
             return at_once(Err(Refusal::Forbidden("the certificate belongs to another device")));
         };
         let (device, fingerprint) = (device.row, sender.fingerprint);
-        match self.certificates.known(fingerprint) {
+        match self.certificates.known(fingerprint, device) {
             Known::Bound { .. } => at_once(Ok(())),
             Known::Renewal => self.adopt_certificate(fingerprint, device),
             Known::No => self.look_for_renewal(fingerprint, device),
         }
+    }
+
+    /// Whether a name that this host knows is used with another kind of enrollment: a personal device that speaks as a
+    /// managed one, for example, would be sent what is not for it.
+    pub(super) fn is_of_another_kind(&self, named: &apple::channel::Channel) -> bool {
+        self.channels.iter().any(|known| {
+            (known.id == named.id && known.kind != named.kind)
+                || (known.id == named.device_id && known.kind != named.kind.of_device())
+        })
     }
 
     /// A certificate that was issued after this actor had read its rows.
@@ -97,7 +118,7 @@ impl Host {
         let adopting = async move { identity::adopt(&writer, fingerprint.as_bytes().to_vec(), device, now).await };
         Box::pin(adopting.into_actor(self).map(move |adopted, host, context| {
             host.settle(adopted, context)?;
-            host.certificates.adopt(fingerprint);
+            host.certificates.adopt(fingerprint, device);
             tracing::info!(host.id = host.id.0, "the device uses its renewed certificate");
             Ok(())
         }))

@@ -49,11 +49,12 @@ impl Handler<Pushed> for Host {
 /// How long an answer asks us not to push.
 fn rest(feedback: &Feedback) -> Option<Duration> {
     match feedback {
-        Feedback::Sent { .. } => None,
+        // A token that died before it was renewed is alive: the usual schedule goes on.
+        Feedback::Sent { .. } | Feedback::TokenDead { .. } => None,
         Feedback::BackOff { after } | Feedback::Unavailable { after } => Some(*after),
         Feedback::TopicRejected { .. } => Some(SERVICE_BACK_OFF),
         // Repeating it would change nothing; a new token or the device's own poll does.
-        Feedback::TokenDead { .. } | Feedback::Rejected { .. } => Some(MAX_BACK_OFF),
+        Feedback::Rejected { .. } => Some(MAX_BACK_OFF),
     }
 }
 

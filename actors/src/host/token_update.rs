@@ -67,7 +67,14 @@ impl Host {
     fn adopt_token(&mut self, row: &enrollment::Model) {
         let (now, policy) = (self.now(), self.parts.config.clone());
         match self.channel_of_row(row.id) {
-            Some(channel) => channel.take(row),
+            Some(channel) => {
+                let token = |channel: &Channel| channel.push.as_ref().map(|target| target.token.clone());
+                let old = token(channel);
+                channel.take(row);
+                if old != token(channel) {
+                    channel.queue.token_renewed(now);
+                }
+            }
             None => self.channels.extend(Channel::empty(row)),
         }
         if row.token_update_tally == 1 {

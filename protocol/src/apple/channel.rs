@@ -94,6 +94,14 @@ impl ChannelKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// The kind of the device channel that a channel of this kind belongs to.
+    pub const fn of_device(self) -> Self {
+        match self {
+            Self::Device | Self::User | Self::SharedIpad => Self::Device,
+            Self::UserEnrollmentDevice | Self::UserEnrollment => Self::UserEnrollmentDevice,
+        }
+    }
+
     /// Whether this is the channel of a user rather than of a device.
     pub const fn is_user(self) -> bool {
         matches!(self, Self::User | Self::SharedIpad | Self::UserEnrollment)
@@ -216,6 +224,7 @@ mod tests {
             assert_eq!(channel.id.device(), channel.device_id);
             assert_eq!(channel.user.is_some(), channel.kind.is_user());
             assert_eq!(ChannelKind::parse(kind), Some(channel.kind));
+            assert_eq!(channel.kind.of_device() == channel.kind, channel.id == channel.device_id);
         }
     }
 

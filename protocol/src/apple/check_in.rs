@@ -166,7 +166,7 @@ impl CheckIn {
         let kind = match message_type {
             "Authenticate" => CheckInKind::Authenticate(Box::new(Authenticate::read(fields)?)),
             "TokenUpdate" => CheckInKind::TokenUpdate(Box::new(TokenUpdate::read(fields)?)),
-            "CheckOut" => CheckInKind::CheckOut { topic: fields.required_string("Topic")?.to_owned() },
+            "CheckOut" => CheckInKind::CheckOut { topic: topic(fields)? },
             "UserAuthenticate" => CheckInKind::UserAuthenticate {
                 digest_response: fields.owned_string("DigestResponse")?.map(Secret::new),
             },
@@ -187,16 +187,16 @@ impl CheckIn {
 impl Authenticate {
     fn read(fields: Fields<'_>) -> Result<Self, FieldError> {
         Ok(Self {
-            topic: fields.required_string("Topic")?.to_owned(),
-            device_name: fields.owned_string("DeviceName")?,
-            model: fields.owned_string("Model")?,
-            model_name: fields.owned_string("ModelName")?,
-            product_name: fields.owned_string("ProductName")?,
-            serial_number: fields.owned_string("SerialNumber")?,
-            os_version: fields.owned_string("OSVersion")?,
-            build_version: fields.owned_string("BuildVersion")?,
-            imei: fields.owned_string("IMEI")?,
-            meid: fields.owned_string("MEID")?,
+            topic: topic(fields)?,
+            device_name: fields.label("DeviceName")?,
+            model: fields.label("Model")?,
+            model_name: fields.label("ModelName")?,
+            product_name: fields.label("ProductName")?,
+            serial_number: fields.id("SerialNumber")?.map(str::to_owned),
+            os_version: fields.label("OSVersion")?,
+            build_version: fields.label("BuildVersion")?,
+            imei: fields.id("IMEI")?.map(str::to_owned),
+            meid: fields.id("MEID")?.map(str::to_owned),
             challenge: fields.owned_string("Challenge")?.map(Secret::new),
         })
     }
@@ -209,7 +209,7 @@ impl TokenUpdate {
             return Err(FieldError::TooLong { key: "Token", max: MAX_TOKEN_BYTES });
         }
         Ok(Self {
-            topic: fields.required_string("Topic")?.to_owned(),
+            topic: topic(fields)?,
             token: Secret::new(token.to_vec()),
             push_magic: Secret::new(fields.id("PushMagic")?.ok_or(FieldError::Missing("PushMagic"))?.to_owned()),
             unlock_token: secret_data(fields, "UnlockToken")?,
@@ -273,6 +273,10 @@ impl DeclarationKind {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
+}
+
+fn topic(fields: Fields<'_>) -> Result<String, FieldError> {
+    fields.id("Topic")?.map(str::to_owned).ok_or(FieldError::Missing("Topic"))
 }
 
 /// The bytes of `key`; absent and empty are the same.

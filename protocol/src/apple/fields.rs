@@ -71,6 +71,16 @@ impl<'a> Fields<'a> {
         Ok(self.string(key)?.filter(|text| !text.is_empty()).map(str::to_owned))
     }
 
+    /// A text that is only shown, such as a name that a user chose: at most [`MAX_ID_CHARS`] characters of it, and no
+    /// control characters. `None` when nothing is left.
+    ///
+    /// # Errors
+    /// The entry is not a string.
+    pub fn label(self, key: &'static str) -> Result<Option<String>, FieldError> {
+        let shown = |text: &str| text.chars().filter(|one| !one.is_control()).take(MAX_ID_CHARS).collect::<String>();
+        Ok(self.string(key)?.map(shown).filter(|text| !text.is_empty()))
+    }
+
     /// An identifier: 1 to [`MAX_ID_CHARS`] characters without control characters. `None` when absent or empty.
     ///
     /// # Errors
@@ -177,6 +187,13 @@ mod tests {
         assert_eq!(Fields::new(&too_long).id("UDID"), Err(FieldError::TooLong { key: "UDID", max: MAX_ID_CHARS }));
         let bell = dictionary("UDID", "A\u{7}");
         assert_eq!(Fields::new(&bell).id("UDID"), Err(FieldError::BadCharacter("UDID")));
+    }
+
+    #[test]
+    fn a_label_is_cut_and_cleaned_but_never_refused() {
+        let long = format!("\u{7}{}", "ü".repeat(MAX_ID_CHARS + 1));
+        assert_eq!(Fields::new(&dictionary("Name", long)).label("Name"), Ok(Some("ü".repeat(MAX_ID_CHARS))));
+        assert_eq!(Fields::new(&dictionary("Name", "\n")).label("Name"), Ok(None));
     }
 
     #[test]

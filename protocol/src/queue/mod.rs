@@ -155,6 +155,11 @@ impl Queue {
         self.wakeups = wakeups;
     }
 
+    /// Plans pushes anew for a channel that has a new token.
+    pub fn token_renewed(&mut self, now: Timestamp) {
+        self.wakeups = self.wakeups.token_renewed(!self.is_empty(), now);
+    }
+
     /// The changes that end commands whose time has come, the oldest first.
     pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = Change> {
         let lanes = self.lanes.as_ref();

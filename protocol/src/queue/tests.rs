@@ -230,6 +230,20 @@ fn patience_that_apns_asked_for_holds_for_new_work_until_the_device_comes() {
 }
 
 #[test]
+fn a_new_token_ends_all_patience_but_makes_no_push_without_work() {
+    let policy = Policy::default();
+    let mut idle = queue([]);
+    idle.set_wakeups(idle.wakeups().pushed(at(0), &policy).not_before(at(86_400)));
+    idle.token_renewed(at(60));
+    assert_eq!(idle.push_at(), None);
+    idle.enqueue([entry(1)], at(60), &policy);
+    assert_eq!(idle.push_at(), Some(at(60)), "APNs asked for patience with the old token");
+    idle.set_wakeups(idle.wakeups().pushed(at(60), &policy).not_before(at(86_400)));
+    idle.token_renewed(at(61));
+    assert_eq!(idle.push_at(), Some(at(61)), "work that is left is pushed at once");
+}
+
+#[test]
 fn an_enrollment_is_pushed_once_more_even_without_work() {
     let policy = Policy::default();
     let mut queue = queue([]);

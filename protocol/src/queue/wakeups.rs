@@ -91,6 +91,13 @@ impl Wakeups {
         Self { rest_until: Some(until), ..self }
     }
 
+    /// A new token came. Whatever the old one led to, patience and longer and longer waits, is over: work that is left is
+    /// pushed at once.
+    pub(super) fn token_renewed(self, work_is_left: bool, now: Timestamp) -> Self {
+        let push_at = if work_is_left { Some(now) } else { self.push_at };
+        Self { push_at, pushed_at: None, rest_until: None, unanswered: 0, ..self }
+    }
+
     /// The device enrolled: it is pushed once more a little later even without work, because APNs may lose a push
     /// that is sent right after the token was made (Apple developer forums, thread 738806).
     #[must_use]
