@@ -152,19 +152,14 @@ pub fn wait_for_signal(running: &serve::Running) -> anyhow::Result<()> {
 }
 
 fn make_token(settings: &Settings, name: &str, valid_for: Option<Span>) -> anyhow::Result<ExitCode> {
-    let now = Clock::default().now();
+    let clock = Clock::default();
+    let now = clock.now();
     let expires_at = valid_for.map(|span| now.plus(span.0));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let token = runtime.block_on(async {
-        prepare(&settings.data_dir)?;
-        migration::run(&settings.database()).await?;
-        let (_, writer) = entities::store::open_beside(&settings.database()).await?;
+        let (_, writer) = serve::storage::beside(settings, &clock).await?;
         serve::store_token(&writer, name, expires_at, now).await
     })?;
     println!("{token}");
     Ok(ExitCode::SUCCESS)
-}
-
-fn prepare(data_dir: &Path) -> anyhow::Result<()> {
-    Ok(std::fs::create_dir_all(data_dir)?)
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::prelude::*;
+use entities::vault::Vault;
 use entities::{Reader, Writer, push_certificate};
 use protocol::apple::push::{self, Answer as ApnsAnswer, Feedback, SERVICE_BACK_OFF};
 use protocol::ids::HostId;
@@ -147,7 +148,8 @@ impl Apns {
         Box::pin(loading.into_actor(self).map(|loaded, apns, _| {
             let rows = loaded?;
             let config = apns.config.clone();
-            let clients = rows.iter().map(|row| (row.topic.clone(), Topic::new(row, &config)));
+            let vault = apns.reader.vault().clone();
+            let clients = rows.iter().map(|row| (row.topic.clone(), Topic::new(row, &vault, &config)));
             apns.topics.clear();
             for (topic, client) in clients {
                 match client {
@@ -296,8 +298,9 @@ fn tell(hosts: &crate::Hosts, push: &Push, feedback: Feedback) {
 }
 
 impl Topic {
-    fn new(row: &push_certificate::Model, config: &ApnsConfig) -> Result<Self, reqwest::Error> {
-        let identity = reqwest::Identity::from_pkcs8_pem(row.certificate.as_bytes(), row.private_key.as_bytes())?;
+    fn new(row: &push_certificate::Model, vault: &Vault, config: &ApnsConfig) -> Answer<Self> {
+        let identity = reqwest::Identity::from_pkcs8_pem(row.certificate.as_bytes(), &row.open(vault)?);
+        let identity = identity.map_err(Refusal::soon)?;
         let mut client = reqwest::Client::builder()
             .identity(identity)
             .https_only(true)
@@ -308,9 +311,11 @@ impl Topic {
             .http2_keep_alive_interval(Duration::from_secs(60))
             .http2_keep_alive_while_idle(true);
         if let Some(root) = &config.root_certificate {
-            client = client.tls_certs_merge([reqwest::Certificate::from_pem(root.as_bytes())?]);
+            let root = reqwest::Certificate::from_pem(root.as_bytes()).map_err(Refusal::soon)?;
+            client = client.tls_certs_merge([root]);
         }
-        Ok(Self { client: client.build()?, room: Arc::new(Semaphore::new(UNDER_WAY)), rests_until: None })
+        let client = client.build().map_err(Refusal::soon)?;
+        Ok(Self { client, room: Arc::new(Semaphore::new(UNDER_WAY)), rests_until: None })
     }
 
     async fn send(&self, target: &PushTarget, config: &ApnsConfig, clock: &Clock) -> Feedback {
@@ -353,7 +358,7 @@ async fn read(mut response: reqwest::Response, clock: &Clock) -> Feedback {
 }
 
 /// Refuses a certificate and a key that do not belong together, a certificate without a topic, and one that has ended.
-fn check_certificate(upload: &Upload, now: Timestamp) -> Answer<push_certificate::Model> {
+fn check_certificate(upload: &Upload, now: Timestamp) -> Answer<push_certificate::NewCertificate> {
     let invalid = |why: String| Refusal::Invalid(why);
     let signer = Signer::from_pem(upload.certificate.as_bytes(), upload.private_key.as_bytes())
         .map_err(|error| invalid(format!("the push certificate cannot be used: {error}")))?;
@@ -368,10 +373,10 @@ fn check_certificate(upload: &Upload, now: Timestamp) -> Answer<push_certificate
         return Err(invalid(format!("the certificate ended at {}: renew it first", not_after.to_rfc3339())));
     }
     let private_key = signer.private_key_pem().map_err(|error| invalid(error.to_string()))?;
-    Ok(push_certificate::Model {
+    Ok(push_certificate::NewCertificate {
         topic,
         certificate: upload.certificate.clone(),
-        private_key: String::from_utf8_lossy(&private_key).into_owned(),
+        private_key: private_key.into(),
         not_after: not_after.millis(),
         updated_at: now.millis(),
     })

@@ -53,7 +53,7 @@ pub struct Dispatch {
     /// The channels' rows.
     pub enrollments: Vec<i64>,
     /// The answer to keep, when the request came with a key.
-    pub answer: Option<idempotency::Model>,
+    pub answer: Option<idempotency::Answer>,
 }
 
 impl Dispatcher {

@@ -16,6 +16,7 @@ pub mod host;
 pub mod hosts;
 pub mod housekeeping;
 pub mod keeper;
+pub mod locksmith;
 pub mod pusher;
 pub mod registrar;
 pub mod seen;

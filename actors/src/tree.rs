@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::prelude::ArbiterHandle;
+use entities::vault::key_file::KeySource;
 use entities::{Reader, Writer};
 use tokio::runtime::Handle as Io;
 
@@ -15,6 +16,7 @@ use crate::dispatcher::Dispatcher;
 use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::keeper::{Crashed, Keeper};
+use crate::locksmith::Locksmith;
 use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
@@ -46,7 +48,7 @@ pub static TREE: Node<Parts> = Node::Group(
             "jobs",
             Strategy::OneForOne,
             Limit::per_minute(5),
-            &[Node::Worker("housekeeping", Housekeeping::launch)],
+            &[Node::Worker("housekeeping", Housekeeping::launch), Node::Worker("locksmith", Locksmith::launch)],
         ),
     ],
 );
@@ -93,6 +95,8 @@ pub struct Config {
     pub apns: Arc<ApnsConfig>,
     /// See [`AuthorityConfig`].
     pub authority: Arc<AuthorityConfig>,
+    /// Where the root keys are.
+    pub keys: Option<Arc<KeySource>>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.

@@ -1,9 +1,11 @@
 //! Table `authority`: key pairs of our own, by name.
 
-use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 
+use zeroize::Zeroizing;
+
+use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Writer};
 
 /// The name of the authority that issues device identities.
@@ -12,6 +14,13 @@ pub const DEVICE_CA: &str = "device-ca";
 pub const SCEP_RA: &str = "scep-ra";
 /// The name of the key that signs profiles.
 pub const PROFILE_SIGNER: &str = "profile-signer";
+
+pub(crate) static PRIVATE_KEY: SealedColumn = SealedColumn {
+    table: "authority",
+    column: "private_key",
+    key: &[Part::Text("name")],
+    context: &[Part::Text("name")],
+};
 
 /// A row of `authority`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -22,8 +31,8 @@ pub struct Model {
     pub name: String,
     /// The certificate (PEM).
     pub certificate: String,
-    /// The private key (PKCS #8 PEM).
-    pub private_key: String,
+    /// The private key (PKCS #8 PEM), sealed.
+    pub private_key: Sealed,
     /// When it was made.
     pub created_at: i64,
 }
@@ -40,6 +49,29 @@ impl std::fmt::Debug for Model {
     }
 }
 
+/// A key pair on its way into the table.
+#[derive(Clone)]
+pub struct KeyPair {
+    /// See [`Model::name`].
+    pub name: &'static str,
+    /// See [`Model::certificate`].
+    pub certificate: String,
+    /// The private key (PKCS #8 PEM).
+    pub private_key: Zeroizing<Vec<u8>>,
+    /// See [`Model::created_at`].
+    pub created_at: i64,
+}
+
+impl Model {
+    /// The private key (PKCS #8 PEM).
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when it does not open.
+    pub fn open(&self, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        PRIVATE_KEY.open(vault, &[&self.name], &self.private_key).map(Zeroizing::new)
+    }
+}
+
 /// The key pair with this name.
 ///
 /// # Errors
@@ -52,19 +84,20 @@ pub async fn by_name(reader: &Reader, name: &'static str) -> Result<Option<Model
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn establish(writer: &Writer, authority: Model) -> Result<Model, StoreError> {
+pub async fn establish(writer: &Writer, pair: KeyPair) -> Result<Model, StoreError> {
+    let row = Model {
+        name: pair.name.to_owned(),
+        certificate: pair.certificate,
+        private_key: PRIVATE_KEY.seal(writer.vault(), &[&pair.name], &pair.private_key)?,
+        created_at: pair.created_at,
+    };
     writer
-        .run(authority, |transaction, authority| {
+        .run(row, |transaction, row| {
             Box::pin(async move {
-                let name = authority.name.clone();
-                let row = ActiveModel {
-                    name: Set(authority.name),
-                    certificate: Set(authority.certificate),
-                    private_key: Set(authority.private_key),
-                    created_at: Set(authority.created_at),
-                };
+                let name = row.name.clone();
                 let first_stands = OnConflict::column(Column::Name).do_nothing().to_owned();
-                Entity::insert(row).on_conflict(first_stands).exec_without_returning(transaction).await?;
+                let new = ActiveModel::from(row).reset_all();
+                Entity::insert(new).on_conflict(first_stands).exec_without_returning(transaction).await?;
                 let stored = Entity::find_by_id(name).one(transaction).await?;
                 stored.ok_or_else(|| StoreError::NotApplied("the key pair was not stored".into()))
             })

@@ -3,7 +3,12 @@
 use sea_orm::QuerySelect;
 use sea_orm::entity::prelude::*;
 
+use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, queue_entry};
+
+/// Sealed once when a command is queued, opened when it is handed out or shown.
+pub(crate) static BODY: SealedColumn =
+    SealedColumn { table: "command", column: "body", key: &[Part::Number("id")], context: &[Part::Text("uuid")] };
 
 /// A row of `command`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -16,8 +21,8 @@ pub struct Model {
     pub uuid: String,
     /// Apple's `RequestType`, or the target of a Windows command.
     pub request_type: String,
-    /// The document as devices get it.
-    pub body: Vec<u8>,
+    /// The document as devices get it, sealed: it may hold passcodes.
+    pub body: Sealed,
     /// Who queued it.
     pub created_by: Option<String>,
     /// When it was queued.
@@ -30,21 +35,33 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// The document as devices get it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when it does not open.
+    pub fn open(&self, vault: &Vault) -> Result<Vec<u8>, StoreError> {
+        BODY.open(vault, &[&self.uuid], &self.body)
+    }
+}
+
 /// The document of a queue entry's command.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when the entry is gone; otherwise the database does not answer.
+/// [`StoreError::Conflict`] when the entry is gone, [`StoreError::Unreadable`] when it does not open; otherwise the database does not answer.
 pub async fn body_of_entry(reader: &Reader, entry_id: i64) -> Result<Vec<u8>, StoreError> {
+    let vault = reader.vault().clone();
     reader
         .run(move |database| async move {
             let row = queue_entry::Entity::find_by_id(entry_id)
                 .select_only()
-                .column(Column::Body)
+                .columns([Column::Uuid, Column::Body])
                 .join(sea_orm::JoinType::InnerJoin, queue_entry::to_command())
-                .into_tuple::<Vec<u8>>()
+                .into_tuple::<(String, Sealed)>()
                 .one(&database)
                 .await?;
-            row.ok_or_else(|| StoreError::Conflict(format!("queue entry {entry_id} is gone")))
+            let (uuid, body) = row.ok_or_else(|| StoreError::Conflict(format!("queue entry {entry_id} is gone")))?;
+            BODY.open(&vault, &[&uuid], &body)
         })
         .await
 }

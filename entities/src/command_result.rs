@@ -5,7 +5,16 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 
 use crate::turn::NewResult;
+use crate::vault::{Part, Sealed, SealedColumn};
 use crate::{StoreError, Transaction};
+
+/// Sealed by [`crate::turn::Turn`].
+pub(crate) static BODY: SealedColumn = SealedColumn {
+    table: "command_result",
+    column: "body",
+    key: &[Part::Number("entry_id")],
+    context: &[Part::Number("entry_id")],
+};
 
 /// A row of `command_result`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -16,8 +25,8 @@ pub struct Model {
     pub entry_id: i64,
     /// The status in the device's words.
     pub status: String,
-    /// The report as it came.
-    pub body: Vec<u8>,
+    /// The report as it came, sealed: it may hold recovery keys.
+    pub body: Sealed,
     /// When it came.
     pub received_at: i64,
 }
@@ -33,7 +42,7 @@ pub(crate) async fn insert(transaction: &Transaction, rows: &[&NewResult]) -> Re
     let new = rows.iter().map(|row| ActiveModel {
         entry_id: Set(row.entry_id),
         status: Set(row.status.clone()),
-        body: Set(row.body.clone()),
+        body: Set(Sealed(row.body.clone())),
         received_at: Set(row.received_at),
     });
     let first_stands = OnConflict::column(Column::EntryId).do_nothing().to_owned();

@@ -4,6 +4,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, RelationDef};
 
+use crate::vault::Sealed;
 use crate::{Reader, StoreError, command, command_result, enrollment, host, queue_entry};
 
 /// Where one command stands on one channel.
@@ -35,15 +36,13 @@ pub struct Status {
     pub changed_at: i64,
 }
 
-/// The texts of one entry: what was sent, and what came back.
-#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+/// The text of one entry: what came back.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Texts {
     /// The queue entry.
     pub entry_id: i64,
-    /// The device's status in its own words, once there is a final one.
-    pub status: Option<String>,
     /// The device's report as it came.
-    pub result: Option<Vec<u8>>,
+    pub result: Vec<u8>,
 }
 
 /// Which entries a list shows, newest first.
@@ -92,8 +91,9 @@ pub async fn list(reader: &Reader, filter: Filter, offset: u64, limit: u64) -> R
 /// The results of these entries, where there are any.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not answer, or a result does not open.
 pub async fn texts(reader: &Reader, entries: Vec<i64>) -> Result<Vec<Texts>, StoreError> {
+    let vault = reader.vault().clone();
     reader
         .run(move |database| async move {
             let mut texts = Vec::with_capacity(entries.len());
@@ -101,10 +101,11 @@ pub async fn texts(reader: &Reader, entries: Vec<i64>) -> Result<Vec<Texts>, Sto
                 let query = command_result::Entity::find()
                     .select_only()
                     .column(command_result::Column::EntryId)
-                    .column(command_result::Column::Status)
-                    .column_as(command_result::Column::Body, "result")
+                    .column(command_result::Column::Body)
                     .filter(command_result::Column::EntryId.is_in(some.iter().copied()));
-                texts.extend(query.into_model::<Texts>().all(&database).await?);
+                for (entry_id, body) in query.into_tuple::<(i64, Sealed)>().all(&database).await? {
+                    texts.push(Texts { entry_id, result: command_result::BODY.open(&vault, &[&entry_id], &body)? });
+                }
             }
             Ok(texts)
         })

@@ -4,7 +4,16 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 
+use crate::vault::{Part, Sealed, SealedColumn};
 use crate::{Reader, StoreError, Writer};
+
+/// Sealed by [`keep`].
+pub(crate) static BODY: SealedColumn = SealedColumn {
+    table: "declarative_status",
+    column: "body",
+    key: &[Part::Number("enrollment_id")],
+    context: &[Part::Number("enrollment_id")],
+};
 
 /// A row of `declarative_status`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -13,8 +22,8 @@ pub struct Model {
     /// Who reported.
     #[sea_orm(primary_key, auto_increment = false)]
     pub enrollment_id: i64,
-    /// The JSON document as it came.
-    pub body: Vec<u8>,
+    /// The JSON document as it came, sealed.
+    pub body: Sealed,
     /// When it came.
     pub received_at: i64,
 }
@@ -28,18 +37,30 @@ impl ActiveModelBehavior for ActiveModel {}
 /// The last report of an enrollment.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn by_enrollment(reader: &Reader, enrollment_id: i64) -> Result<Option<Model>, StoreError> {
-    reader.run(move |database| async move { Ok(Entity::find_by_id(enrollment_id).one(&database).await?) }).await
+/// The database does not answer, or the report does not open.
+pub async fn of_enrollment(reader: &Reader, enrollment_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let vault = reader.vault().clone();
+    reader
+        .run(move |database| async move {
+            let row = Entity::find_by_id(enrollment_id).one(&database).await?;
+            row.map(|row| BODY.open(&vault, &[&enrollment_id], &row.body)).transpose()
+        })
+        .await
 }
 
 /// Replaces the last report of an enrollment.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn keep(writer: &Writer, report: Model) -> Result<(), StoreError> {
+pub async fn keep(
+    writer: &Writer,
+    enrollment_id: i64,
+    report: impl AsRef<[u8]>,
+    received_at: i64,
+) -> Result<(), StoreError> {
+    let body = BODY.seal(writer.vault(), &[&enrollment_id], report)?;
     writer
-        .run(report, |transaction, report| {
+        .run(Model { enrollment_id, body, received_at }, |transaction, report| {
             Box::pin(async move {
                 let row = ActiveModel {
                     enrollment_id: Set(report.enrollment_id),

@@ -1,12 +1,15 @@
 //! The rows of one request to queue a command for many channels: all of them or none.
 
+use std::sync::Arc;
+
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait};
 
+use crate::vault::Sealed;
 use crate::{StoreError, Transaction, Writer, command, enrollment, host_times, idempotency, queue_entry};
 
 /// A command for many channels.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Enqueue {
     /// What devices call it.
     pub uuid: String,
@@ -25,7 +28,7 @@ pub struct Enqueue {
     /// The channels it is for.
     pub enrollments: Vec<i64>,
     /// The answer to keep, when the request came with a key.
-    pub answer: Option<idempotency::Model>,
+    pub answer: Option<idempotency::Answer>,
     /// When the hosts are due for it.
     pub due_at: i64,
     /// When it was asked.
@@ -50,18 +53,29 @@ pub struct Queued {
 /// # Errors
 /// [`StoreError::Conflict`] when the command's name is taken, the idempotency key was used, or a channel is not enabled.
 pub async fn enqueue(writer: &Writer, request: Enqueue) -> Result<Vec<Queued>, StoreError> {
-    writer.run(request, |transaction, request| Box::pin(enqueue_in(transaction, request))).await
+    let vault = writer.vault();
+    let answer = request.answer.as_ref().map(|answer| answer.seal(vault)).transpose()?;
+    let body = command::BODY.seal(vault, &[&request.uuid], &request.body)?;
+    let input = (Arc::new(request), body, answer);
+    writer
+        .run(input, |transaction, (request, body, answer)| Box::pin(enqueue_in(transaction, request, body, answer)))
+        .await
 }
 
-async fn enqueue_in(transaction: &Transaction, request: Enqueue) -> Result<Vec<Queued>, StoreError> {
-    if let Some(answer) = request.answer.clone() {
+async fn enqueue_in(
+    transaction: &Transaction,
+    request: Arc<Enqueue>,
+    body: Sealed,
+    answer: Option<idempotency::Model>,
+) -> Result<Vec<Queued>, StoreError> {
+    if let Some(answer) = answer {
         idempotency::keep(transaction, answer).await?;
     }
     let row = command::ActiveModel {
         id: ActiveValue::NotSet,
         uuid: Set(request.uuid.clone()),
         request_type: Set(request.request_type.clone()),
-        body: Set(request.body.clone()),
+        body: Set(body),
         created_by: Set(request.created_by.clone()),
         created_at: Set(request.now),
     };

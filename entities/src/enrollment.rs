@@ -5,8 +5,10 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
+use zeroize::Zeroizing;
 
 use crate::enrollment_secret::{self, NewSecret};
+use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, host, identity, queue_entry};
 
 /// A row of `enrollment`.
@@ -101,7 +103,7 @@ pub struct TokenUpdated {
     /// See [`Model::push_magic`].
     pub push_magic: String,
     /// The unlock token; an absent one never overwrites a stored one.
-    pub unlock_token: Option<Vec<u8>>,
+    pub unlock_token: Option<Zeroizing<Vec<u8>>>,
     /// See [`Model::awaiting_configuration`].
     pub awaiting_configuration: bool,
     /// See [`Model::user_short_name`].
@@ -246,10 +248,15 @@ fn new_row(message: &Authenticated) -> ActiveModel {
 /// # Errors
 /// See [`StoreError`].
 pub async fn token_update(writer: &Writer, message: TokenUpdated) -> Result<Model, StoreError> {
-    writer.run(message, |transaction, message| Box::pin(token_update_in(transaction, message))).await
+    let input = (writer.vault().clone(), message);
+    writer
+        .run(input, |transaction, (vault, message)| {
+            Box::pin(async move { token_update_in(transaction, &vault, message).await })
+        })
+        .await
 }
 
-async fn token_update_in(transaction: &Transaction, message: TokenUpdated) -> Result<Model, StoreError> {
+async fn token_update_in(transaction: &Transaction, vault: &Vault, message: TokenUpdated) -> Result<Model, StoreError> {
     let known = Entity::find().filter(Column::ExternalId.eq(message.external_id.as_str())).one(transaction).await?;
     let first = known.as_ref().is_none_or(|row| row.token_update_tally == 0 || !row.enabled);
     let row = ActiveModel {
@@ -284,7 +291,7 @@ async fn token_update_in(transaction: &Transaction, message: TokenUpdated) -> Re
         let kind = enrollment_secret::UNLOCK_TOKEN;
         let (generation, created_at) = (model.generation, message.at);
         let secret = NewSecret { enrollment_id: id, kind, generation, value, created_at };
-        enrollment_secret::insert(transaction, secret).await?;
+        enrollment_secret::insert(transaction, vault, secret).await?;
     }
     if let Some(status) = message.mdm_status {
         host::set_mdm_status(transaction, message.host_id, status, message.at).await?;

@@ -1,15 +1,32 @@
 //! Table `enrollment_secret`: what devices entrust to us. No list query joins it, and older values stay: losing an
 //! unlock or bootstrap token cannot be made good.
 
+use std::fmt::Display;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 
+use zeroize::Zeroizing;
+
+use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Transaction, Writer};
 
 /// [`Model::kind`]: the token that clears a passcode.
 pub const UNLOCK_TOKEN: i16 = 0;
 /// [`Model::kind`]: the token that lets a Mac grant secure tokens. An empty value means that the device took it back.
 pub const BOOTSTRAP_TOKEN: i16 = 1;
+
+pub(crate) static VALUE: SealedColumn = SealedColumn {
+    table: "enrollment_secret",
+    column: "value",
+    key: &[Part::Number("id")],
+    context: &[
+        Part::Number("enrollment_id"),
+        Part::Number("kind"),
+        Part::Number("generation"),
+        Part::Number("created_at"),
+    ],
+};
 
 /// A row of `enrollment_secret`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -24,8 +41,8 @@ pub struct Model {
     pub kind: i16,
     /// The generation that entrusted it.
     pub generation: i32,
-    /// The secret.
-    pub value: Vec<u8>,
+    /// The secret, sealed.
+    pub value: Sealed,
     /// When it came.
     pub created_at: i64,
 }
@@ -42,6 +59,13 @@ impl std::fmt::Debug for Model {
     }
 }
 
+impl Model {
+    fn open(&self, vault: &Vault) -> Result<Vec<u8>, StoreError> {
+        let context: [&dyn Display; 4] = [&self.enrollment_id, &self.kind, &self.generation, &self.created_at];
+        VALUE.open(vault, &context, &self.value)
+    }
+}
+
 /// A secret on its way into the table.
 #[derive(Clone)]
 pub struct NewSecret {
@@ -51,26 +75,34 @@ pub struct NewSecret {
     pub kind: i16,
     /// See [`Model::generation`].
     pub generation: i32,
-    /// See [`Model::value`].
-    pub value: Vec<u8>,
+    /// The secret.
+    pub value: Zeroizing<Vec<u8>>,
     /// See [`Model::created_at`].
     pub created_at: i64,
+}
+
+impl NewSecret {
+    fn seal(&self, vault: &Vault) -> Result<Sealed, StoreError> {
+        let context: [&dyn Display; 4] = [&self.enrollment_id, &self.kind, &self.generation, &self.created_at];
+        VALUE.seal(vault, &context, &self.value)
+    }
 }
 
 /// The newest secret of a kind that this generation entrusted to us; a withdrawn one counts as none.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not answer, or the secret does not open.
 pub async fn newest(
     reader: &Reader,
     enrollment_id: i64,
     kind: i16,
     generation: i32,
 ) -> Result<Option<Vec<u8>>, StoreError> {
+    let vault = reader.vault().clone();
     reader
         .run(move |database| async move {
             let row = of(enrollment_id, kind).filter(Column::Generation.eq(generation)).one(&database).await?;
-            Ok(row.map(|row| row.value).filter(|value| !value.is_empty()))
+            Ok(row.map(|row| row.open(&vault)).transpose()?.filter(|value| !value.is_empty()))
         })
         .await
 }
@@ -80,21 +112,27 @@ pub async fn newest(
 /// # Errors
 /// See [`StoreError`].
 pub async fn keep(writer: &Writer, secret: NewSecret) -> Result<(), StoreError> {
-    writer.run(secret, |transaction, secret| Box::pin(insert(transaction, secret))).await
+    let input = (writer.vault().clone(), secret);
+    writer
+        .run(input, |transaction, (vault, secret)| Box::pin(async move { insert(transaction, &vault, secret).await }))
+        .await
 }
 
 /// Keeps a secret, unless the newest one is the same.
-pub(crate) async fn insert(transaction: &Transaction, secret: NewSecret) -> Result<(), StoreError> {
+pub(crate) async fn insert(transaction: &Transaction, vault: &Vault, secret: NewSecret) -> Result<(), StoreError> {
     let newest = of(secret.enrollment_id, secret.kind).one(transaction).await?;
-    if newest.is_some_and(|newest| newest.value == secret.value && newest.generation == secret.generation) {
+    let newest = newest.filter(|newest| newest.generation == secret.generation);
+    // One that does not open is kept for whoever looks into it, and this one beside it.
+    if newest.is_some_and(|newest| newest.open(vault).is_ok_and(|known| known == *secret.value)) {
         return Ok(());
     }
+    let value = secret.seal(vault)?;
     let row = ActiveModel {
         id: ActiveValue::NotSet,
         enrollment_id: Set(secret.enrollment_id),
         kind: Set(secret.kind),
         generation: Set(secret.generation),
-        value: Set(secret.value),
+        value: Set(value),
         created_at: Set(secret.created_at),
     };
     Entity::insert(row).exec_without_returning(transaction).await?;

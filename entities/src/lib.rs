@@ -12,7 +12,7 @@
 //! 2. Add `entities/src/<table>.rs`: `Model` with a line about each column, then the queries beside it.
 //! 3. Reads take `&Reader` and run through [`Reader`]'s `run`; writes take `&Writer` and run through its `run`.
 //! 4. A write that every device request makes goes into [`turn::Turn`] instead, where it shares a transaction.
-//! 5. Name it below. Secrets get a table of their own that no list query joins.
+//! 5. Name it below. Secrets get a table of their own that no list query joins, and are sealed ([`vault`] says how).
 
 pub mod api_token;
 pub mod authority;
@@ -39,6 +39,8 @@ pub mod scep;
 pub mod store;
 mod transaction;
 pub mod turn;
+pub mod vault;
+pub mod vault_key;
 mod writer;
 
 pub use store::{Reader, StoreError};

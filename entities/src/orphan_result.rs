@@ -6,12 +6,21 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder, QuerySelect};
 
 use crate::turn::NewOrphan;
+use crate::vault::{Part, Sealed, SealedColumn};
 use crate::{Reader, StoreError, Transaction, Writer};
 
 /// [`Model::reason`]: no command of this channel has that name.
 pub const UNKNOWN: i16 = 0;
 /// [`Model::reason`]: the command had ended otherwise before.
 pub const LATE: i16 = 1;
+
+/// Sealed by [`crate::turn::Turn`].
+pub(crate) static BODY: SealedColumn = SealedColumn {
+    table: "orphan_result",
+    column: "body",
+    key: &[Part::Number("id")],
+    context: &[Part::Number("enrollment_id"), Part::Text("command_uuid"), Part::Text("status")],
+};
 
 /// A row of `orphan_result`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -28,8 +37,8 @@ pub struct Model {
     pub status: String,
     /// [`UNKNOWN`] or [`LATE`].
     pub reason: i16,
-    /// The report as it came.
-    pub body: Vec<u8>,
+    /// The report as it came, sealed.
+    pub body: Sealed,
     /// When it first came.
     pub received_at: i64,
 }
@@ -76,7 +85,7 @@ pub(crate) async fn insert(transaction: &Transaction, rows: &[&NewOrphan]) -> Re
         command_uuid: Set(row.command_uuid.clone()),
         status: Set(row.status.clone()),
         reason: Set(row.reason),
-        body: Set(row.body.clone()),
+        body: Set(Sealed(row.body.clone())),
         received_at: Set(row.received_at),
     });
     let same = [Column::EnrollmentId, Column::CommandUuid, Column::Status];

@@ -1,10 +1,20 @@
 //! Table `push_certificate`: what lets us push, one for each APNs topic.
 
+use sea_orm::QueryOrder;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, QueryOrder};
 
+use zeroize::Zeroizing;
+
+use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Writer};
+
+pub(crate) static PRIVATE_KEY: SealedColumn = SealedColumn {
+    table: "push_certificate",
+    column: "private_key",
+    key: &[Part::Text("topic")],
+    context: &[Part::Text("topic")],
+};
 
 /// A row of `push_certificate`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -15,8 +25,8 @@ pub struct Model {
     pub topic: String,
     /// The certificate, with its chain where there is one (PEM).
     pub certificate: String,
-    /// The private key (PKCS #8 PEM).
-    pub private_key: String,
+    /// The private key (PKCS #8 PEM), sealed.
+    pub private_key: Sealed,
     /// When the certificate ends.
     pub not_after: i64,
     /// When it was uploaded.
@@ -32,6 +42,31 @@ impl ActiveModelBehavior for ActiveModel {}
 impl std::fmt::Debug for Model {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "push_certificate {}", self.topic)
+    }
+}
+
+/// A certificate with its key, on its way into the table.
+#[derive(Clone)]
+pub struct NewCertificate {
+    /// See [`Model::topic`].
+    pub topic: String,
+    /// See [`Model::certificate`].
+    pub certificate: String,
+    /// The private key (PKCS #8 PEM).
+    pub private_key: Zeroizing<Vec<u8>>,
+    /// See [`Model::not_after`].
+    pub not_after: i64,
+    /// See [`Model::updated_at`].
+    pub updated_at: i64,
+}
+
+impl Model {
+    /// The private key (PKCS #8 PEM).
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when it does not open.
+    pub fn open(&self, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        PRIVATE_KEY.open(vault, &[&self.topic], &self.private_key).map(Zeroizing::new)
     }
 }
 
@@ -55,17 +90,18 @@ pub async fn by_topic(reader: &Reader, topic: String) -> Result<Option<Model>, S
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn store(writer: &Writer, certificate: Model) -> Result<(), StoreError> {
+pub async fn store(writer: &Writer, new: NewCertificate) -> Result<(), StoreError> {
+    let row = Model {
+        private_key: PRIVATE_KEY.seal(writer.vault(), &[&new.topic], &new.private_key)?,
+        topic: new.topic,
+        certificate: new.certificate,
+        not_after: new.not_after,
+        updated_at: new.updated_at,
+    };
     writer
-        .run(certificate, |transaction, new| {
+        .run(row, |transaction, row| {
             Box::pin(async move {
-                let row = ActiveModel {
-                    topic: Set(new.topic),
-                    certificate: Set(new.certificate),
-                    private_key: Set(new.private_key),
-                    not_after: Set(new.not_after),
-                    updated_at: Set(new.updated_at),
-                };
+                let row = ActiveModel::from(row).reset_all();
                 let changed = [Column::Certificate, Column::PrivateKey, Column::NotAfter, Column::UpdatedAt];
                 let replace = OnConflict::column(Column::Topic).update_columns(changed).to_owned();
                 Entity::insert(row).on_conflict(replace).exec_without_returning(transaction).await?;

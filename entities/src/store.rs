@@ -15,8 +15,9 @@ use tokio::time::timeout;
 #[cfg(feature = "faults")]
 use crate::fault::Faults;
 use crate::transaction::Pools;
+use crate::vault::Vault;
 use crate::writer::Writer;
-use crate::{Database, ownership, writer};
+use crate::{Database, ownership, vault_key, writer};
 
 /// Longest time a read may take before its caller is told to try again.
 const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,6 +38,12 @@ pub enum StoreError {
     /// Nobody knows whether the change was made: read the rows before going on.
     #[error("it is unknown whether it was stored: {0}")]
     Unknown(String),
+    /// A stored secret does not open: it was changed, or its key is missing. Trying again does not help.
+    #[error("a stored secret cannot be read: {0}")]
+    Unreadable(String),
+    /// The root keys do not fit the database: nothing may be done with it.
+    #[error("{0}")]
+    WrongKey(String),
     /// Another server took over this database; this one must stop.
     #[error("another server owns this database now")]
     Fenced,
@@ -47,41 +54,54 @@ pub enum StoreError {
 pub struct Reader {
     database: Database,
     io: Handle,
+    vault: Vault,
 }
 
 /// Opens the database behind `url` (`sqlite:<path>` or `postgres://…`), takes ownership of it, and starts the task
 /// that writes. Must run on the I/O runtime; migrations must have been applied.
 ///
 /// # Errors
-/// The database cannot be reached, or its schema is not there.
-pub async fn open(url: &str, now: i64) -> Result<(Reader, Writer), StoreError> {
-    own(connect(url, &Pools::default()).await?, now).await
+/// The database cannot be reached, its schema is not there, or the vault's keys do not fit it.
+pub async fn open(url: &str, vault: Vault, now: i64) -> Result<(Reader, Writer), StoreError> {
+    own(connect(url, vault, now, &Pools::default()).await?, now).await
 }
 
-/// The same with a store that fails as it is told to.
+/// The same with a store that fails as it is told to. Its root key is always the same one, and no secret.
 ///
 /// # Errors
 /// Those of [`open`], and what the plan lets fail.
 #[cfg(feature = "faults")]
 pub async fn open_with(url: &str, now: i64, faults: &Faults) -> Result<(Reader, Writer), StoreError> {
-    own(connect(url, faults).await?, now).await
+    own(connect(url, Vault::known()?, now, faults).await?, now).await
 }
 
 async fn own((reader, writing): (Reader, Database), now: i64) -> Result<(Reader, Writer), StoreError> {
     let epoch = ownership::claim(&writing, now).await?;
-    Ok((reader, writer::start(writing, Some(epoch))))
+    let vault = reader.vault.clone();
+    Ok((reader, writer::start(writing, vault, Some(epoch))))
 }
 
 /// Opens the database beside the server that owns it, for small changes that touch no host, such as a new API token.
 ///
 /// # Errors
-/// The database cannot be reached.
-pub async fn open_beside(url: &str) -> Result<(Reader, Writer), StoreError> {
-    let (reader, writing) = connect(url, &Pools::default()).await?;
-    Ok((reader, writer::start(writing, None)))
+/// The database cannot be reached, or the vault's keys do not fit it.
+pub async fn open_beside(url: &str, vault: Vault, now: i64) -> Result<(Reader, Writer), StoreError> {
+    let (reader, writing) = connect(url, vault, now, &Pools::default()).await?;
+    let vault = reader.vault.clone();
+    Ok((reader, writer::start(writing, vault, None)))
 }
 
-async fn connect(url: &str, pools: &Pools) -> Result<(Reader, Database), StoreError> {
+/// Whether the database behind `url` holds sealed values, so that a new root key would be the wrong one. Migrations must
+/// have been applied.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn needs_keys(url: &str) -> Result<bool, StoreError> {
+    let options = if url.starts_with("sqlite:") { sqlite(url, true) } else { postgres(url) };
+    vault_key::is_any(&Pools::default().connect(options).await?).await
+}
+
+async fn connect(url: &str, vault: Vault, now: i64, pools: &Pools) -> Result<(Reader, Database), StoreError> {
     let io = Handle::current();
     let (reading, writing) = if url.starts_with("sqlite:") {
         let writing = pools.connect(sqlite(url, false)).await?;
@@ -90,7 +110,8 @@ async fn connect(url: &str, pools: &Pools) -> Result<(Reader, Database), StoreEr
         let pool = pools.connect(postgres(url)).await?;
         (pool.clone(), pool)
     };
-    Ok((Reader { database: reading, io }, writing))
+    vault_key::check(&writing, &vault, now).await?;
+    Ok((Reader { database: reading, io, vault }, writing))
 }
 
 fn sqlite(url: &str, read_only: bool) -> ConnectOptions {
@@ -130,6 +151,11 @@ impl Reader {
             Ok(Err(gone)) => Err(StoreError::NotApplied(format!("the query did not end: {gone}"))),
             Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
         }
+    }
+
+    /// What seals and opens secrets.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// Whether the database answers at all.

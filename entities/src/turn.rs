@@ -3,6 +3,7 @@
 
 use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
+use crate::vault::Vault;
 use crate::{StoreError, Transaction, command_result, host_times, orphan_result, queue_entry};
 
 /// Rows per statement, largest first.
@@ -91,6 +92,18 @@ pub struct NewOrphan {
 }
 
 impl Turn {
+    /// Seals what devices reported. From here on the bodies are what the columns hold.
+    pub(crate) fn seal(&mut self, vault: &Vault) -> Result<(), StoreError> {
+        for result in &mut self.results {
+            result.body = command_result::BODY.seal(vault, &[&result.entry_id], &result.body)?.0;
+        }
+        for orphan in &mut self.orphans {
+            let context: [&dyn std::fmt::Display; 3] = [&orphan.enrollment_id, &orphan.command_uuid, &orphan.status];
+            orphan.body = orphan_result::BODY.seal(vault, &context, &orphan.body)?.0;
+        }
+        Ok(())
+    }
+
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty() && self.wake.is_none()

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::transaction::{begin, savepoint};
 use crate::turn::{self, Turn};
+use crate::vault::Vault;
 use crate::{Database, StoreError, Transaction, ownership};
 
 /// Pieces of work in one transaction at most; nearly all of the gain is there at 64.
@@ -26,6 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Writer {
     work: mpsc::Sender<Work>,
+    vault: Vault,
     tally: Arc<Tally>,
 }
 
@@ -69,7 +71,8 @@ impl Writer {
     ///
     /// # Errors
     /// See [`StoreError`]; after [`StoreError::Unknown`] the caller must read its rows again.
-    pub async fn host_turn(&self, turn: Turn) -> Result<(), StoreError> {
+    pub async fn host_turn(&self, mut turn: Turn) -> Result<(), StoreError> {
+        turn.seal(&self.vault)?;
         let (reply, answer) = oneshot::channel();
         self.submit(Work::Turn { turn, reply }, answer).await
     }
@@ -86,6 +89,11 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         self.submit(Work::Job(Box::new(TypedJob { input, run, output: None, reply })), answer).await
+    }
+
+    /// What seals and opens secrets.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// What the writer has done so far.
@@ -105,7 +113,7 @@ impl Writer {
 }
 
 /// Starts the writing task on the present runtime; with an epoch, it stops writing when another server takes over.
-pub(crate) fn start(database: Database, epoch: Option<i64>) -> Writer {
+pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Writer {
     let (work, mut queue) = mpsc::channel(WAITING);
     let tally = Arc::new(Tally::default());
     let counted = tally.clone();
@@ -115,7 +123,7 @@ pub(crate) fn start(database: Database, epoch: Option<i64>) -> Writer {
             write(&database, epoch, std::mem::take(&mut batch), &counted).await;
         }
     });
-    Writer { work, tally }
+    Writer { work, vault, tally }
 }
 
 /// One transaction: all or nothing for the batch as a whole, and each piece alone behind its savepoint.

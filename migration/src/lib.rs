@@ -11,6 +11,7 @@ mod m20261121_000001_create_hosts;
 mod m20261121_000002_create_commands;
 mod m20261121_000003_create_identities;
 mod m20261121_000004_create_access;
+mod m20261127_000005_create_vault;
 mod m20261127_000006_window_queues;
 
 /// Applies every change that a database does not have yet.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_create_commands::Migration),
             Box::new(m20261121_000003_create_identities::Migration),
             Box::new(m20261121_000004_create_access::Migration),
+            Box::new(m20261127_000005_create_vault::Migration),
             Box::new(m20261127_000006_window_queues::Migration),
         ]
     }

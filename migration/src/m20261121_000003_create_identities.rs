@@ -22,13 +22,13 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Key pairs of our own, by name.
+/// Key pairs of our own, by name; private keys are sealed.
 fn authority() -> TableCreateStatement {
     Table::create()
         .table("authority")
         .col(ColumnDef::new("name").text().not_null().primary_key())
         .col(text("certificate"))
-        .col(text("private_key"))
+        .col(bytes("private_key"))
         .col(big("created_at"))
         .take()
 }
@@ -38,7 +38,7 @@ fn push_certificate() -> TableCreateStatement {
         .table("push_certificate")
         .col(ColumnDef::new("topic").text().not_null().primary_key())
         .col(text("certificate"))
-        .col(text("private_key"))
+        .col(bytes("private_key"))
         .col(big("not_after"))
         .col(big("updated_at"))
         .take()

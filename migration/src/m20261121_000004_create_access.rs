@@ -32,11 +32,12 @@ fn api_token() -> TableCreateStatement {
         .take()
 }
 
-/// What a person shows to be given an enrollment profile.
+/// What a person shows to be given an enrollment profile, sealed.
 fn enroll_secret() -> TableCreateStatement {
     Table::create()
         .table("enroll_secret")
-        .col(ColumnDef::new("secret").text().not_null().primary_key())
+        .col(ColumnDef::new("id").big_integer().not_null().primary_key())
+        .col(bytes("secret"))
         .col(big("created_at"))
         .take()
 }
@@ -46,9 +47,8 @@ fn idempotency() -> TableCreateStatement {
         .table("idempotency")
         .col(text("principal"))
         .col(text("key"))
-        .col(bytes("request_hash"))
         .col(small("status"))
-        .col(bytes("response"))
+        .col(bytes("answer"))
         .col(big("created_at"))
         .primary_key(Index::create().col("principal").col("key"))
         .take()

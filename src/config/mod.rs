@@ -9,6 +9,7 @@ mod validate;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use entities::vault::key_file::KeySource;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::Error as _;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub scep: ScepSettings,
     /// Host actors and their queues.
     pub hosts: HostSettings,
+    /// Secrets at rest.
+    pub vault: VaultSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -145,6 +148,16 @@ pub struct HostSettings {
     pub second_push: Span,
 }
 
+/// Secrets at rest: where the root keys are.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VaultSettings {
+    /// The file with the root keys; empty for `root.keys` in the data directory.
+    pub file: PathBuf,
+    /// The root keys themselves, from the environment; empty for the file.
+    pub keys: String,
+}
+
 /// The log.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -199,7 +212,17 @@ impl Settings {
         };
         hide(&mut shown.scep.static_challenge);
         hide(&mut shown.database_url);
+        hide(&mut shown.vault.keys);
         toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
+
+    /// Where the root keys are.
+    pub fn key_source(&self) -> KeySource {
+        match (self.vault.keys.as_str(), &self.vault.file) {
+            ("", file) if file.as_os_str().is_empty() => KeySource::File(self.data_dir.join("root.keys")),
+            ("", file) => KeySource::File(file.clone()),
+            (keys, _) => KeySource::Text(keys.to_owned().into()),
+        }
     }
 
     /// Where the database is.
@@ -247,6 +270,7 @@ impl Default for Settings {
             apns: ApnsSettings::default(),
             scep: ScepSettings::default(),
             hosts: HostSettings::default(),
+            vault: VaultSettings::default(),
             log: LogSettings::default(),
         }
     }

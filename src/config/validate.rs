@@ -48,6 +48,10 @@ impl Settings {
         unless(device.workers > 0 && self.admin.workers > 0, "workers: at least 1");
         let challenge = &self.scep.static_challenge;
         unless(challenge.is_empty() || challenge.len() >= 16, "scep.static_challenge: must have 16 characters or more");
+        unless(
+            self.vault.keys.is_empty() || self.vault.file.as_os_str().is_empty(),
+            "vault: name the root keys' file or give the keys themselves, not both",
+        );
         unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
         unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
         faults

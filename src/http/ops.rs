@@ -60,6 +60,9 @@ fn render(edge: &OpsEdge) -> String {
     page.one("rookery_store_commits_total", "counter", "Committed transactions", writer.commits.load(Relaxed));
     page.one("rookery_store_pieces_total", "counter", "Turns and jobs in them", writer.pieces.load(Relaxed));
     page.one("rookery_store_failures_total", "counter", "Turns and jobs not stored", writer.failures.load(Relaxed));
+    let vault = edge.front.reader.vault();
+    page.one("rookery_vault_refused_total", "counter", "Stored secrets that did not open", vault.refused());
+    page.one("rookery_vault_resealed_total", "counter", "Secrets sealed anew with another key", vault.resealed());
     page.one("rookery_pushes_sent_total", "counter", "Pushes that APNs took", pushes.sent.load(Relaxed));
     page.one("rookery_pushes_failed_total", "counter", "Pushes that APNs did not take", pushes.failed.load(Relaxed));
     let nodes = edge.board.snapshot(now);

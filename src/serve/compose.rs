@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::tls_files::{self, SelfMade};
-use super::{Addresses, DRAIN, Ended, Ready, directory};
+use super::{Addresses, DRAIN, Ended, Ready, directory, storage};
 use crate::config::{Settings, cores};
 use crate::http::body::Budget;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
@@ -48,20 +48,11 @@ pub(super) fn run(
         .build()
         .context("cannot start threads")?;
     let clock = Clock::default();
-    let stores = io.block_on(open(&settings, &clock))?;
+    let stores = io.block_on(storage::own(&settings, &clock))?;
     let system = System::new();
     let ended = system.block_on(serve(settings, stores, clock, &io, stopped, ready));
     io.shutdown_timeout(Duration::from_secs(1));
     ended
-}
-
-async fn open(settings: &Settings, clock: &Clock) -> anyhow::Result<(entities::Reader, entities::Writer)> {
-    let url = settings.database();
-    let place = "cannot use the database (database_url)";
-    migration::run(&url).await.context(place)?;
-    let stores = entities::store::open(&url, clock.now().millis()).await.context(place)?;
-    tracing::info!("the database is {}", stores.0.kind());
-    Ok(stores)
 }
 
 async fn serve(
@@ -251,5 +242,6 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
             separate_ra: scep.separate_ra,
             roots: bindings.self_made.iter().map(|made| made.ca.der().to_vec()).collect(),
         }),
+        keys: Some(Arc::new(settings.key_source())),
     })
 }

@@ -7,6 +7,7 @@
 mod compose;
 mod directory;
 pub mod info;
+pub(crate) mod storage;
 mod tls_files;
 
 use std::net::SocketAddr;

@@ -13,4 +13,5 @@ mod killed;
 mod long_queues;
 mod postgres;
 mod push;
+mod secrets;
 mod world;

@@ -13,7 +13,7 @@ impl Fresh {
     pub(crate) async fn make() -> Option<Self> {
         let server = std::env::var("ROOKERY_TEST_POSTGRES").ok()?;
         let name = format!("rookery_it_{}", uuid::Uuid::new_v4().simple());
-        run(&server, &format!("CREATE DATABASE {name}")).await;
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
         Some(Self { server, name })
     }
 
@@ -24,12 +24,13 @@ impl Fresh {
     }
 
     pub(crate) async fn drop(self) {
-        run(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+        execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }
 
-async fn run(server: &str, statement: &str) {
-    let database = Database::connect(server).await.expect("the PostgreSQL server of ROOKERY_TEST_POSTGRES");
+/// Changes a database behind the server's back.
+pub(crate) async fn execute(url: &str, statement: &str) {
+    let database = Database::connect(url).await.expect("the database");
     database.execute_unprepared(statement).await.expect("a database of our own");
     database.close().await.expect("the connection closes");
 }

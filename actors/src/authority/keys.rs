@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use entities::authority::{self, DEVICE_CA, Model, PROFILE_SIGNER, SCEP_RA};
+use entities::Reader;
+use entities::authority::{self, DEVICE_CA, KeyPair, Model, PROFILE_SIGNER, SCEP_RA};
 use protocol::pki::authority::{Authority as Ca, AuthorityRole};
 use protocol::pki::scep::{CaCertificates, ca_certificates};
 use protocol::pki::{Certificate, Signer};
@@ -35,18 +36,19 @@ impl Keys {
             Ok(ca.signer().clone())
         })
         .await?;
-        let ca = Ca::from_pem(row.certificate.as_bytes(), row.private_key.as_bytes()).map_err(Refusal::soon)?;
+        let private_key = row.open(desk.reader.vault())?;
+        let ca = Ca::from_pem(row.certificate.as_bytes(), &private_key).map_err(Refusal::soon)?;
         let issuer = ca.clone();
         let ra = match desk.config.separate_ra {
             true => {
                 let make = move || issuer.issue_ra("SCEP RA", now, SIDE_KEYS).map_err(Refusal::soon);
-                Some(signer(&establish(desk, SCEP_RA, make).await?)?)
+                Some(signer(&desk.reader, &establish(desk, SCEP_RA, make).await?)?)
             }
             false => None,
         };
         let issuer = ca.clone();
         let make = move || issuer.issue_ra("Profile signing", now, SIDE_KEYS).map_err(Refusal::soon);
-        let profiles = signer(&establish(desk, PROFILE_SIGNER, make).await?)?;
+        let profiles = signer(&desk.reader, &establish(desk, PROFILE_SIGNER, make).await?)?;
         Ok(Self { ca, ra, profiles })
     }
 
@@ -76,15 +78,15 @@ async fn establish(
     }
     tracing::info!(authority.name = name, "makes a new key pair");
     let made = desk.work(make).await??;
-    let row = Model {
-        name: name.to_owned(),
+    let pair = KeyPair {
+        name,
         certificate: made.certificate().to_pem().map_err(Refusal::soon)?,
-        private_key: String::from_utf8(made.private_key_pem().map_err(Refusal::soon)?).map_err(Refusal::soon)?,
+        private_key: made.private_key_pem().map_err(Refusal::soon)?.into(),
         created_at: desk.clock.now().millis(),
     };
-    Ok(authority::establish(&desk.writer, row).await?)
+    Ok(authority::establish(&desk.writer, pair).await?)
 }
 
-fn signer(row: &Model) -> Answer<Signer> {
-    Signer::from_pem(row.certificate.as_bytes(), row.private_key.as_bytes()).map_err(Refusal::soon)
+fn signer(reader: &Reader, row: &Model) -> Answer<Signer> {
+    Signer::from_pem(row.certificate.as_bytes(), &row.open(reader.vault())?).map_err(Refusal::soon)
 }

@@ -110,7 +110,7 @@ impl Host {
             enrollment_id,
             kind: BOOTSTRAP_TOKEN,
             generation,
-            value: message.token.unwrap_or_default(),
+            value: message.token.unwrap_or_default().into(),
             created_at: self.now().millis(),
         };
         let writer = self.parts.writer.clone();

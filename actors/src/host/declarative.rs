@@ -63,9 +63,8 @@ impl Host {
         };
         let Some(channel) = self.channel(&sender.channel.id) else { return at_once(Ok(Declared::Taken)) };
         let (enrollment_id, received_at) = (channel.row, self.now().millis());
-        let row = declarative_status::Model { enrollment_id, body: report.raw, received_at };
         let writer = self.parts.writer.clone();
-        let storing = async move { declarative_status::keep(&writer, row).await };
+        let storing = async move { declarative_status::keep(&writer, enrollment_id, report.raw, received_at).await };
         Box::pin(storing.into_actor(self).map(|stored, host, context| {
             host.settle(stored, context)?;
             Ok(Declared::Taken)

@@ -3,7 +3,7 @@
 use actix::prelude::*;
 use bytes::Bytes;
 use entities::turn::{EntryChange, NewOrphan, NewResult, Turn as Rows, Wake};
-use entities::{command, orphan_result, queue_window};
+use entities::{Reader, StoreError, Writer, command, orphan_result, queue_entry, queue_window};
 use protocol::ids::CommandUuid;
 use protocol::queue::{self, Change, Decision, Filing, Heard, OrphanReason, State};
 use protocol::time::Timestamp;
@@ -109,10 +109,10 @@ impl Host {
         body: Option<Bytes>,
     ) -> Turn<Option<Bytes>> {
         let (reader, writer, wake) = (self.parts.reader.clone(), self.parts.writer.clone(), rows.wake);
-        let next = decision.next.as_ref().map(|next| next.id);
+        let (next, now) = (decision.next.as_ref().map(|next| next.id), self.now());
         let committing = async move {
             let body = match (next, body) {
-                (Some(entry), None) => Some(Bytes::from(command::body_of_entry(&reader, entry).await?)),
+                (Some(entry), None) => Some(read_body(&reader, &writer, entry, now).await?),
                 (_, body) => body,
             };
             writer.host_turn(rows).await?;
@@ -144,6 +144,16 @@ impl Host {
             None => {}
         }
     }
+}
+
+/// The text of a command. One that does not open is parked, so that it does not stand in the way of those behind it.
+async fn read_body(reader: &Reader, writer: &Writer, entry: i64, now: Timestamp) -> Result<Bytes, StoreError> {
+    let body = command::body_of_entry(reader, entry).await;
+    if let Err(StoreError::Unreadable(_)) = body {
+        tracing::error!(queue.entry = entry, "the command cannot be read and is parked");
+        queue_entry::park(writer, entry, now.millis()).await?;
+    }
+    body.map(Bytes::from)
 }
 
 fn rows_of(enrollment_id: i64, decision: &Decision, report: Report, now: Timestamp) -> Rows {
@@ -187,7 +197,6 @@ mod tests {
 
     #[test]
     fn rows_and_rules_mean_the_same_states() {
-        use entities::queue_entry;
         assert_eq!(State::TERMINAL_CODE, queue_entry::TERMINAL);
         assert_eq!(State::Superseded.code(), queue_entry::SUPERSEDED);
         assert_eq!(State::Parked.code(), queue_entry::PARKED);

@@ -46,7 +46,7 @@ impl Host {
             topic: message.topic,
             push_token: message.token.into_inner(),
             push_magic: message.push_magic.into_inner(),
-            unlock_token: message.unlock_token.map(apple::secret::Secret::into_inner),
+            unlock_token: message.unlock_token.map(|token| token.into_inner().into()),
             awaiting_configuration: message.awaiting_configuration,
             user_short_name: user.as_ref().and_then(|user| user.short_name.clone()),
             user_long_name: user.and_then(|user| user.long_name),

@@ -58,7 +58,7 @@ async fn plans(url: &str) {
     let database = filled(url).await;
     by_index_alone(&database, &first(1, 1, 257), "queue_entry_pending").await;
     by_index_alone(&database, &one(1, "command-7"), "queue_entry").await;
-    let (reader, _writer) = crate::store::open_beside(url).await.unwrap();
+    let (reader, _writer) = crate::store::open_beside(url, crate::vault::Vault::known().unwrap(), 0).await.unwrap();
     let window = of_channel(&reader, 1, 1, 256).await.unwrap();
     assert_eq!((window.rows.len(), window.more), (256, true));
     let places: Vec<_> = window.rows.iter().map(|row| (std::cmp::Reverse(row.priority), row.id)).collect();

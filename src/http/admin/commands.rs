@@ -136,16 +136,16 @@ pub async fn results(query: Query<ResultsQuery>, edge: Data<AdminEdge>) -> Resul
     let known = command::by_uuid(reader, query.command_uuid.clone()).await?;
     let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
     let host_id = host_of(&edge, query.host_identifier.as_deref()).await?;
+    let payload = STANDARD.encode(command.open(reader.vault())?);
     let filter = Filter { command_uuid: Some(command.uuid), host_id, ..Filter::default() };
     let (offset, limit) = query.paging.window(1000)?;
     let rows = command_status::list(reader, filter, offset, limit).await?;
     let texts = command_status::texts(reader, rows.iter().map(|row| row.entry_id).collect()).await?;
-    let payload = STANDARD.encode(&command.body);
     let results: Vec<ShownResult> = rows
         .into_iter()
         .map(|row| {
             let text = texts.iter().find(|text| text.entry_id == row.entry_id);
-            let result = text.and_then(|text| text.result.as_deref());
+            let result = text.map(|text| text.result.as_slice());
             ShownResult {
                 shown: Shown::of(row),
                 payload: payload.clone(),
@@ -178,7 +178,7 @@ pub(super) fn dispatch(
     priority: i16,
     enrollments: Vec<i64>,
     asked_by: &str,
-    answer: Option<idempotency::Model>,
+    answer: Option<idempotency::Answer>,
 ) -> Dispatch {
     let facts = request_types::facts(command.request_type());
     Dispatch {
@@ -290,12 +290,12 @@ impl Answers<'_> {
     }
 
     /// The row that makes this answer the one for the key.
-    fn to_keep(&self, response: &[u8]) -> Option<idempotency::Model> {
+    fn to_keep(&self, response: &[u8]) -> Option<idempotency::Answer> {
         let key = self.key.clone()?;
-        Some(idempotency::Model {
+        Some(idempotency::Answer {
             principal: self.admin.to_owned(),
             key,
-            request_hash: sha256(self.request_hash).to_vec(),
+            request_hash: sha256(self.request_hash),
             status: 200,
             response: response.to_vec(),
             created_at: self.edge.front.clock.now().millis(),

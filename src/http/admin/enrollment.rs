@@ -49,7 +49,7 @@ pub async fn secrets(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let known = enroll_secret::list(&edge.front.reader).await?;
     let shown: Vec<serde_json::Value> = known
         .iter()
-        .map(|row| json!({ "secret": row.secret, "created_at": Timestamp::from_millis(row.created_at).to_rfc3339() }))
+        .map(|row| json!({ "secret": *row.secret, "created_at": Timestamp::from_millis(row.created_at).to_rfc3339() }))
         .collect();
     Ok(HttpResponse::Ok().json(json!({ "spec": { "secrets": shown } })))
 }

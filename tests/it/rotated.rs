@@ -1,0 +1,127 @@
+//! Root keys are changed while an admin queues and the process is killed again and again: nothing is lost, and the old key
+//! is needed exactly until the server says that it is not. All the while the server writes everything it can say.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use rookery::sim::apple::device::{Answer, ChannelNo};
+use serde_json::json;
+
+use crate::postgres::Fresh;
+use crate::process::{SECRET, Server, Site, until_answered};
+use crate::world::fresh_uuid;
+
+/// Commands that wait when the key is changed; their texts alone take more steps than one second has.
+const BEFORE: usize = 400;
+const IN_COMMAND: &str = "canary-in-a-command-of-the-rotation";
+const IN_RESULT: &str = "canary-in-a-result-of-the-rotation";
+const BOOTSTRAP: &[u8] = b"canary-bootstrap-token-of-the-rotation";
+
+#[actix::test]
+async fn keys_are_changed_under_load_and_kill_9_and_the_log_holds_no_secret() {
+    rotate("").await;
+    match Fresh::make().await {
+        Some(fresh) => {
+            rotate(&fresh.url()).await;
+            fresh.drop().await;
+        }
+        None => println!("left out: PostgreSQL (ROOKERY_TEST_POSTGRES is not set)"),
+    }
+}
+
+async fn rotate(database_url: &str) {
+    let site = Site::new(database_url, "trace");
+    let mut server = site.start(None);
+    server.prepare().await;
+    let mut mac = server.enrolled(1).await;
+    mac.set_bootstrap_token(Some(BOOTSTRAP)).await.unwrap();
+    let mut queued = Vec::new();
+    for _ in 0..BEFORE {
+        queued.push(queue(&server, &mac.model.udid).await);
+    }
+    let before = status(&site);
+    let [(old, true, count)] = &before[..] else { unreachable!("one key seals everything: {before:?}") };
+    assert!(*count > BEFORE as u64, "{before:?}");
+    let refused = site.admin(&["rotate-keys", "--prune"]);
+    assert!(refused.contains("Every key"), "{refused}");
+
+    site.admin(&["rotate-keys"]);
+    let mut kills = 0;
+    loop {
+        for _ in 0..5 {
+            queued.push(queue(&server, &mac.model.udid).await);
+        }
+        let now = status(&site);
+        let left = now.iter().find(|(id, ..)| id == old).map_or(0, |(.., count)| *count);
+        if now.len() == 2 && left == 0 {
+            break;
+        }
+        if kills < 4 && left < *count {
+            server = server.kill_and_start(); // in the midst of it
+            kills += 1;
+        }
+    }
+    assert!(kills > 0, "the process was killed while values had different keys");
+    crate::app::eventually("the old key is not needed any more", async || {
+        let said = site.admin(&["rotate-keys", "--prune"]);
+        said.contains(&format!("Took away [{old}]")).then_some(())
+    })
+    .await;
+    let keys = std::fs::read_to_string(site.data.join("root.keys")).unwrap();
+    assert_eq!(keys.lines().filter(|line| !line.starts_with('#')).count(), 1, "one key is left");
+
+    server = server.kill_and_start(); // with the new key alone
+    let uuid = until_answered(&mut mac, async |mac| mac.poll(ChannelNo::DEVICE).await).await.unwrap().uuid().clone();
+    let done = Answer::acknowledged().with("PersonalRecoveryKey", IN_RESULT);
+    until_answered(&mut mac, async |mac| mac.report(ChannelNo::DEVICE, &uuid, &done).await).await;
+    assert_eq!(mac.bootstrap_token().await.unwrap().as_deref(), Some(BOOTSTRAP));
+    for uuid in &queued {
+        let path = format!("/api/v1/fleet/commands/results?command_uuid={uuid}");
+        let shown = server.ask(Method::GET, &path, String::new()).await;
+        let payload = STANDARD.decode(shown["results"][0]["payload"].as_str().unwrap()).unwrap();
+        assert!(String::from_utf8(payload).unwrap().contains(IN_COMMAND), "{uuid} opens");
+    }
+    let verified = site.admin(&["verify-audit", "--export"]);
+    for action in ["root_key.add", "root_key.use", "root_key.retire_others", "root_key.remove"] {
+        assert!(verified.contains(action), "{action} in {verified}");
+    }
+    server.kill();
+    assert_silent(&site, &server.token);
+    std::fs::remove_dir_all(&site.data).unwrap();
+}
+
+/// Queues a command with a secret in it.
+async fn queue(server: &Server, udid: &str) -> String {
+    let uuid = fresh_uuid().to_string();
+    let command = format!(
+        "<plist version=\"1.0\"><dict><key>CommandUUID</key><string>{uuid}</string><key>Command</key><dict>\
+         <key>RequestType</key><string>DeviceLock</string><key>PIN</key><string>735901</string>\
+         <key>Message</key><string>{IN_COMMAND}</string></dict></dict></plist>"
+    );
+    let body = json!({ "command": STANDARD.encode(command), "host_uuids": [udid] }).to_string();
+    server.ask(Method::POST, "/api/v1/fleet/commands/run", body).await;
+    uuid
+}
+
+/// How many values each key seals: (id, whether it is the active one, how many).
+fn status(site: &Site) -> Vec<(String, bool, u64)> {
+    let said = site.admin(&["rotate-keys", "--status"]);
+    let read = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (words[0].to_owned(), words[1] == "seals", words[2].parse().unwrap())
+    };
+    said.lines().map(read).collect()
+}
+
+/// Looks for everything secret in what the servers wrote, at the finest level they have.
+fn assert_silent(site: &Site, token: &str) {
+    let log = std::fs::read_to_string(site.log()).unwrap();
+    assert!(log.contains(" TRACE ") && log.contains("root keys in use"), "the log is as fine as it gets");
+    let keys = std::fs::read_to_string(site.data.join("root.keys")).unwrap();
+    let key = keys.lines().find(|line| !line.starts_with('#')).unwrap();
+    let (bootstrap, base64) = (String::from_utf8_lossy(BOOTSTRAP), STANDARD.encode(BOOTSTRAP));
+    for secret in [IN_COMMAND, IN_RESULT, SECRET, token, key, &bootstrap, &base64, "PRIVATE KEY"] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "the log holds {secret}: {line:?}");
+    }
+}
