@@ -20,6 +20,14 @@ pub(crate) const CHALLENGE: &str = "a-challenge-for-benches";
 /// A request, and the CommandUUID that its answer must bring.
 pub(crate) type Step = (Vec<u8>, Option<String>);
 
+/// The three requests of one whole command.
+pub(crate) struct Whole {
+    pub(crate) enqueue: Vec<u8>,
+    pub(crate) idle: Vec<u8>,
+    pub(crate) report: Vec<u8>,
+    pub(crate) uuid: String,
+}
+
 /// Devices that enrolled.
 pub(crate) struct Fleet {
     devices: Vec<Device>,
@@ -53,24 +61,33 @@ impl Fleet {
 
     /// Queues commands for all devices through the admin API; returns their names in order.
     pub(crate) async fn queue_commands(&self, server: &Server, count: usize) -> Vec<String> {
-        let token = token(server);
-        let mut exchange = Exchange::open(server.admin).await;
+        let (token, mut exchange) = (token(server), Exchange::open(server.admin).await);
         let uuids: Vec<String> = (0..count).map(|number| format!("bench-{number:04}")).collect();
         let hosts: Vec<&str> = self.devices.iter().map(|device| device.udid.as_str()).collect();
         for uuid in &uuids {
-            let command = format!(
-                "<plist version=\"1.0\"><dict><key>Command</key><dict><key>RequestType</key><string>ProfileList</string>\
-                 </dict><key>CommandUUID</key><string>{uuid}</string></dict></plist>"
-            );
-            let body = serde_json::json!({ "command": STANDARD.encode(command), "host_uuids": hosts }).to_string();
-            let head = format!(
-                "POST /api/v1/fleet/commands/run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
-                 Content-Length: {}\r\n\r\n",
-                body.len()
-            );
-            exchange.send(format!("{head}{body}").as_bytes()).await;
+            exchange.send(&enqueue(&token, uuid, &hosts)).await;
         }
         uuids
+    }
+
+    /// For each device, for each of its own commands: the admin's request, the device's Idle, and its report of 2 KB.
+    pub(crate) fn whole_commands(&self, server: &Server, count: usize) -> Vec<Vec<Whole>> {
+        let token = token(server);
+        let whole = |device: &Device| {
+            let idle = device.request(&device.report("Idle", None));
+            let one = |number: usize| {
+                let uuid = format!("{}-{number}", device.udid);
+                let profiles =
+                    format!("<key>ProfileList</key><array>{}</array>", "<string>profile</string>".repeat(80));
+                let report = device.plist(&format!(
+                    "<key>Status</key><string>Acknowledged</string><key>CommandUUID</key><string>{uuid}</string>{profiles}"
+                ));
+                let enqueue = enqueue(&token, &uuid, &[&device.udid]);
+                Whole { enqueue, idle: idle.clone(), report: device.request(&report), uuid }
+            };
+            (0..count).map(one).collect()
+        };
+        self.devices.iter().map(whole).collect()
     }
 
     /// For each device: an Idle, then an acknowledgement of every command, each of which brings the next one.
@@ -85,6 +102,21 @@ impl Fleet {
         };
         self.devices.iter().map(chain).collect()
     }
+}
+
+/// A command that does the same for hosts, as the admin API takes it.
+fn enqueue(token: &str, uuid: &str, hosts: &[&str]) -> Vec<u8> {
+    let command = format!(
+        "<plist version=\"1.0\"><dict><key>Command</key><dict><key>RequestType</key><string>ProfileList</string>\
+         </dict><key>CommandUUID</key><string>{uuid}</string></dict></plist>"
+    );
+    let body = serde_json::json!({ "command": STANDARD.encode(command), "host_uuids": hosts }).to_string();
+    let length = body.len();
+    format!(
+        "POST /api/v1/fleet/commands/run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// Polls without a signature, of the same size, for the bare handler.

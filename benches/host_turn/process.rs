@@ -35,7 +35,7 @@ impl Server {
         command.env("ROOKERY_ADMIN__LISTEN", admin.to_string()).env("ROOKERY_ADMIN__PLAIN", "true");
         command.env("ROOKERY_OPS__LISTEN", ops.to_string()).env("ROOKERY_LOG__FILTER", "error");
         command.env("ROOKERY_SCEP__STATIC_CHALLENGE", super::fleet::CHALLENGE);
-        command.env("ROOKERY_APNS__URL", "https://localhost:1");
+        command.env("ROOKERY_SERVER_URL", "https://localhost").env("ROOKERY_APNS__URL", "https://localhost:1");
         command.envs(settings.iter().copied());
         let child = command.spawn().expect("the server starts");
         let server = Self { child, device, admin, data, keep: true };
@@ -50,9 +50,7 @@ impl Server {
 
     /// CPU time of all its threads so far.
     pub(crate) fn cpu(&self) -> Duration {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the process lives");
-        let of = |thread: PathBuf| fs::read_to_string(thread.join("schedstat")).ok().and_then(|text| nanos(&text));
-        Duration::from_nanos(threads.filter_map(|thread| of(thread.ok()?.path())).sum())
+        cpu_of(&self.child.id().to_string())
     }
 
     /// Memory that it occupies, in bytes.
@@ -72,6 +70,17 @@ impl Drop for Server {
             let _ = fs::remove_dir_all(&self.data);
         }
     }
+}
+
+/// CPU time of all of this process's threads so far; a thread that ended no longer counts.
+pub(crate) fn own_cpu() -> Duration {
+    cpu_of("self")
+}
+
+fn cpu_of(process: &str) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("the process lives");
+    let of = |thread: PathBuf| fs::read_to_string(thread.join("schedstat")).ok().and_then(|text| nanos(&text));
+    Duration::from_nanos(threads.filter_map(|thread| of(thread.ok()?.path())).sum())
 }
 
 /// CPU time of this thread so far.

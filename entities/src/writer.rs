@@ -1,6 +1,6 @@
 //! The one task that writes. Whatever queued up while the last transaction ran goes into the next one together, so a
-//! busy server pays one disk flush for many hosts and an idle one waits for nobody. Each piece of work stands behind
-//! a savepoint of its own: one that fails harms only itself.
+//! busy server pays one disk flush for many hosts and an idle one waits for nobody. A batch with a piece that fails is written
+//! again, each piece behind a savepoint of its own: what fails harms only itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -126,7 +126,7 @@ pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Wri
     Writer { work, vault, tally }
 }
 
-/// One transaction: all or nothing for the batch as a whole, and each piece alone behind its savepoint.
+/// One transaction for the whole batch. Where one piece is at fault, a second one, in which each piece stands alone.
 async fn write(database: &Database, epoch: Option<i64>, mut batch: Vec<Work>, tally: &Tally) {
     let applied = match timeout(DEADLINE, apply(database, epoch, &mut batch)).await {
         Ok(applied) => applied,
@@ -149,27 +149,39 @@ async fn write(database: &Database, epoch: Option<i64>, mut batch: Vec<Work>, ta
 type Applied = (Transaction, Vec<Result<(), StoreError>>);
 
 async fn apply(database: &Database, epoch: Option<i64>, batch: &mut [Work]) -> Result<Applied, StoreError> {
-    let transaction = begin(database).await?;
-    if let Some(epoch) = epoch {
-        ownership::check(&transaction, epoch).await?;
+    let transaction = owned(database, epoch).await?;
+    match together(&transaction, batch).await {
+        Ok(()) => return Ok((transaction, vec![Ok(()); batch.len()])),
+        Err(_) => transaction.rollback().await?,
     }
-    let turns: Vec<&Turn> = batch.iter().filter_map(Work::turn).collect();
-    let together = turns_together(&transaction, &turns).await?;
+    let transaction = owned(database, epoch).await?;
     let mut outcomes = Vec::with_capacity(batch.len());
     for work in batch {
-        outcomes.push(if together && work.turn().is_some() { Ok(()) } else { alone(&transaction, work).await? });
+        outcomes.push(alone(&transaction, work).await?);
     }
     Ok((transaction, outcomes))
 }
 
-/// Writes all turns of a batch with one statement per kind of change. `false`: one of them is at fault, try singly.
-async fn turns_together(transaction: &Transaction, turns: &[&Turn]) -> Result<bool, StoreError> {
-    if turns.is_empty() {
-        return Ok(true);
+/// A transaction in a database that nobody else took over.
+async fn owned(database: &Database, epoch: Option<i64>) -> Result<Transaction, StoreError> {
+    let transaction = begin(database).await?;
+    if let Some(epoch) = epoch {
+        ownership::check(&transaction, epoch).await?;
     }
-    let savepoint = savepoint(transaction).await?;
-    let outcome = turn::apply(&savepoint, turns).await;
-    Ok(settle(savepoint, outcome).await?.is_ok())
+    Ok(transaction)
+}
+
+/// Writes a batch without savepoints, which cost more than what they guard: all turns with one statement per kind of change, then
+/// the jobs. An error says only that some piece is at fault.
+async fn together(transaction: &Transaction, batch: &mut [Work]) -> Result<(), StoreError> {
+    let turns: Vec<&Turn> = batch.iter().filter_map(Work::turn).collect();
+    turn::apply(transaction, &turns).await?;
+    for work in batch {
+        if let Work::Job(job) = work {
+            job.run(transaction).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs one piece behind a savepoint. The outer error means that the transaction itself is broken.
@@ -179,10 +191,6 @@ async fn alone(transaction: &Transaction, work: &mut Work) -> Result<Result<(), 
         Work::Turn { turn, .. } => turn::apply(&savepoint, &[turn]).await,
         Work::Job(job) => job.run(&savepoint).await,
     };
-    settle(savepoint, outcome).await
-}
-
-async fn settle(savepoint: Transaction, outcome: Result<(), StoreError>) -> Result<Result<(), StoreError>, StoreError> {
     match outcome {
         Ok(()) => savepoint.commit().await?,
         Err(_) => savepoint.rollback().await?,

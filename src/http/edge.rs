@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actors::tree::Front;
 
+use super::admin::auth::Remembered;
 use super::body::Budget;
 use super::identity::Proxies;
 
@@ -29,6 +30,8 @@ pub struct AdminEdge {
     pub front: Front,
     /// Memory for large bodies.
     pub budget: Budget,
+    /// Tokens that were found a moment ago.
+    pub remembered: Remembered,
 }
 
 /// For the listener that operators reach.

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use super::tls_files::{self, SelfMade};
 use super::{Addresses, DRAIN, Ended, Ready, directory, storage};
 use crate::config::{Settings, cores};
+use crate::http::admin::auth::Remembered;
 use crate::http::body::Budget;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use crate::http::identity::Proxies;
@@ -173,7 +174,11 @@ impl Bindings {
             },
             manage_network_users: device.manage_network_users,
         };
-        let admin = AdminEdge { front: parts.front(), budget: Budget::new(device.body_budget_mib) };
+        let admin = AdminEdge {
+            front: parts.front(),
+            budget: Budget::new(device.body_budget_mib),
+            remembered: Remembered::default(),
+        };
         Ok(vec![
             listen(&self.device, Served::Devices(Arc::new(edge)))?,
             listen(&self.admin, Served::Admins(Arc::new(admin)))?,

@@ -1,6 +1,11 @@
 //! Who an admin is: a bearer token, or Basic authentication with a token as its password (for NanoMDM's tools).
 //!
-//! The middleware stands before every admin route; a handler cannot be reached without it.
+//! The middleware stands before every admin route; a handler cannot be reached without it. A token that was found is
+//! remembered for a second, so that a script's thousand requests ask the database once; one that is revoked works so long.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -22,6 +27,15 @@ const PREFIX: &str = "rookery_";
 /// The longest credential that is looked at.
 const MAX_BYTES: usize = 256;
 
+/// How long a token that was found is remembered.
+const REMEMBERED: Duration = Duration::from_secs(1);
+/// Tokens that are remembered at most.
+const MOST_REMEMBERED: usize = 1024;
+
+/// Tokens that were found a moment ago, by their hashes.
+#[derive(Debug, Default)]
+pub struct Remembered(Mutex<HashMap<[u8; 32], (Admin, Instant)>>);
+
 /// The admin behind a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
@@ -40,11 +54,35 @@ pub async fn require(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let token = request.headers().get(header::AUTHORIZATION).and_then(|value| credential(value.as_bytes()));
     let token = token.ok_or_else(ApiError::unauthenticated)?;
-    let now = edge.front.clock.now().millis();
-    let known = api_token::by_hash(&edge.front.reader, hash(&token), now).await.map_err(ApiError::from)?;
-    let known = known.ok_or_else(ApiError::unauthenticated)?;
-    request.extensions_mut().insert(Admin { name: known.name });
+    let admin = admin_of(&edge, sha256(&token)).await?;
+    request.extensions_mut().insert(admin);
     next.call(request).await
+}
+
+async fn admin_of(edge: &AdminEdge, hash: [u8; 32]) -> Result<Admin, ApiError> {
+    if let Some(admin) = edge.remembered.recall(&hash, Instant::now()) {
+        return Ok(admin);
+    }
+    let now = edge.front.clock.now().millis();
+    let known = api_token::by_hash(&edge.front.reader, hash.to_vec(), now).await?;
+    let admin = Admin { name: known.ok_or_else(ApiError::unauthenticated)?.name };
+    edge.remembered.remember(hash, admin.clone(), Instant::now());
+    Ok(admin)
+}
+
+impl Remembered {
+    fn recall(&self, hash: &[u8; 32], now: Instant) -> Option<Admin> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(hash).filter(|(_, since)| now.duration_since(*since) < REMEMBERED).map(|(admin, _)| admin.clone())
+    }
+
+    fn remember(&self, hash: [u8; 32], admin: Admin, now: Instant) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        known.insert(hash, (admin, now));
+    }
 }
 
 /// A new token, and the hash to store.
@@ -55,12 +93,8 @@ pub fn new_token() -> Result<(String, Vec<u8>), openssl::error::ErrorStack> {
     let mut random = [0; 32];
     rand_bytes(&mut random)?;
     let token = random.iter().fold(PREFIX.to_owned(), |text, byte| text + &format!("{byte:02x}"));
-    let hash = hash(token.as_bytes());
+    let hash = sha256(token.as_bytes()).to_vec();
     Ok((token, hash))
-}
-
-fn hash(token: &[u8]) -> Vec<u8> {
-    sha256(token).to_vec()
 }
 
 fn credential(value: &[u8]) -> Option<Vec<u8>> {
@@ -100,6 +134,16 @@ mod tests {
         let ((one, hash_of_one), (two, _)) = (new_token().unwrap(), new_token().unwrap());
         assert_ne!(one, two);
         assert!(one.len() == PREFIX.len() + 64 && one.len() < MAX_BYTES);
-        assert_eq!(hash(one.as_bytes()), hash_of_one);
+        assert_eq!(sha256(one.as_bytes()).to_vec(), hash_of_one);
+    }
+
+    #[test]
+    fn a_token_is_remembered_for_a_second_and_not_for_two() {
+        let (remembered, now) = (Remembered::default(), Instant::now());
+        let admin = Admin { name: "ada".into() };
+        remembered.remember([1; 32], admin.clone(), now);
+        assert_eq!(remembered.recall(&[1; 32], now + REMEMBERED / 2), Some(admin));
+        assert_eq!(remembered.recall(&[1; 32], now + REMEMBERED), None);
+        assert_eq!(remembered.recall(&[2; 32], now), None);
     }
 }
