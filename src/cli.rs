@@ -5,12 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use actors::clock::Clock;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Settings, Span};
+use crate::config::Settings;
 use crate::serve::{self, EXIT_GAVE_UP, Ended};
-use crate::{demo, telemetry};
+use crate::{admin, demo, telemetry};
 
 /// Wrong settings or flags.
 const EXIT_USAGE: u8 = 64;
@@ -38,9 +37,13 @@ enum Verb {
     /// Looks at settings.
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Changes what only the owner of the machine may change.
-    #[command(subcommand)]
-    Admin(AdminVerb),
+    /// Does what only the owner of the machine may do.
+    Admin {
+        #[command(subcommand)]
+        verb: admin::Verb,
+        #[command(flatten)]
+        source: Source,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,28 +52,14 @@ enum ConfigVerb {
     Check(Source),
 }
 
-#[derive(Debug, Subcommand)]
-enum AdminVerb {
-    /// Makes an API token and prints it, once.
-    Token {
-        /// What people call it; every token has a name of its own.
-        name: String,
-        /// How long it works, for example 90d; without this it works until it is removed.
-        #[arg(long)]
-        valid_for: Option<Span>,
-        #[command(flatten)]
-        source: Source,
-    },
-}
-
 /// Where settings come from.
 #[derive(Debug, Args)]
 struct Source {
     /// The settings file (TOML); without one the defaults and the environment count.
-    #[arg(long, env = "ROOKERY_CONFIG_FILE")]
+    #[arg(long, env = "ROOKERY_CONFIG_FILE", global = true)]
     config: Option<PathBuf>,
     /// The data directory, in place of the one in the settings.
-    #[arg(long)]
+    #[arg(long, global = true)]
     data: Option<PathBuf>,
 }
 
@@ -90,9 +79,7 @@ pub fn main() -> ExitCode {
             println!("{}", settings.shown());
             Ok(ExitCode::SUCCESS)
         }),
-        Verb::Admin(AdminVerb::Token { name, valid_for, source }) => {
-            with_settings(&source, |settings| make_token(&settings, &name, valid_for))
-        }
+        Verb::Admin { verb, source } => with_settings(&source, |settings| admin::run(verb, &settings)),
     }
 }
 
@@ -149,17 +136,4 @@ pub fn wait_for_signal(running: &serve::Running) -> anyhow::Result<()> {
         }
         Ok(())
     })
-}
-
-fn make_token(settings: &Settings, name: &str, valid_for: Option<Span>) -> anyhow::Result<ExitCode> {
-    let clock = Clock::default();
-    let now = clock.now();
-    let expires_at = valid_for.map(|span| now.plus(span.0));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let token = runtime.block_on(async {
-        let (_, writer) = serve::storage::beside(settings, &clock).await?;
-        serve::store_token(&writer, name, expires_at, now).await
-    })?;
-    println!("{token}");
-    Ok(ExitCode::SUCCESS)
 }

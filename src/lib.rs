@@ -9,6 +9,7 @@
 //!
 //! Start with [`http::ROUTES`] (every URL) and `actors::tree::TREE` (everything that runs).
 
+mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;

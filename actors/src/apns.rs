@@ -107,6 +107,8 @@ pub struct Upload {
     /// Whether it may be of a topic that no earlier certificate had. Devices that enrolled with another topic could not
     /// be pushed with it.
     pub may_be_new_topic: bool,
+    /// Who uploads it.
+    pub asked_by: String,
 }
 
 #[derive(Debug, Message)]
@@ -221,7 +223,7 @@ impl Handler<Upload> for Apns {
                 )));
             }
             let stored = (row.topic.clone(), Timestamp::from_millis(row.not_after));
-            push_certificate::store(&writer, row).await?;
+            push_certificate::store(&writer, row, upload.asked_by).await?;
             Ok(stored)
         };
         Box::pin(storing.into_actor(self).then(|stored, apns, _| {

@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod housekeeping;
 pub mod keeper;
 pub mod locksmith;
+pub mod notary;
 pub mod pusher;
 pub mod registrar;
 pub mod seen;

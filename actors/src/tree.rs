@@ -1,5 +1,6 @@
 //! The supervision tree: everything that runs, on one screen.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::prelude::ArbiterHandle;
@@ -17,6 +18,7 @@ use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::keeper::{Crashed, Keeper};
 use crate::locksmith::Locksmith;
+use crate::notary::Notary;
 use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
@@ -48,7 +50,11 @@ pub static TREE: Node<Parts> = Node::Group(
             "jobs",
             Strategy::OneForOne,
             Limit::per_minute(5),
-            &[Node::Worker("housekeeping", Housekeeping::launch), Node::Worker("locksmith", Locksmith::launch)],
+            &[
+                Node::Worker("housekeeping", Housekeeping::launch),
+                Node::Worker("locksmith", Locksmith::launch),
+                Node::Worker("notary", Notary::launch),
+            ],
         ),
     ],
 );
@@ -97,6 +103,8 @@ pub struct Config {
     pub authority: Arc<AuthorityConfig>,
     /// Where the root keys are.
     pub keys: Option<Arc<KeySource>>,
+    /// The file in which the end of the audit log is noted.
+    pub audit_anchor: Option<Arc<PathBuf>>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.

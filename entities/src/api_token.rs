@@ -4,6 +4,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition};
 
+use crate::audit::{self, Event};
 use crate::{Reader, StoreError, Writer};
 
 /// A row of `api_token`.
@@ -59,10 +60,13 @@ pub async fn create(
     name: String,
     hash: Vec<u8>,
     expires_at: Option<i64>,
+    by: &str,
     now: i64,
 ) -> Result<(), StoreError> {
+    let event = Event { at: now, actor: by.into(), action: "token.make", target: name.clone(), detail: String::new() };
+    let input = (writer.vault().clone(), event, (name, hash, expires_at, now));
     writer
-        .run((name, hash, expires_at, now), |transaction, (name, hash, expires_at, now)| {
+        .run(input, |transaction, (vault, event, (name, hash, expires_at, now))| {
             Box::pin(async move {
                 let row = ActiveModel {
                     id: ActiveValue::NotSet,
@@ -73,7 +77,7 @@ pub async fn create(
                     last_used_at: Set(None),
                 };
                 Entity::insert(row).exec_without_returning(transaction).await?;
-                Ok(())
+                audit::record(transaction, &vault, event).await
             })
         })
         .await

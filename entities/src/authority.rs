@@ -5,6 +5,7 @@ use sea_orm::sea_query::OnConflict;
 
 use zeroize::Zeroizing;
 
+use crate::audit::{self, Event};
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Writer};
 
@@ -91,13 +92,18 @@ pub async fn establish(writer: &Writer, pair: KeyPair) -> Result<Model, StoreErr
         private_key: PRIVATE_KEY.seal(writer.vault(), &[&pair.name], &pair.private_key)?,
         created_at: pair.created_at,
     };
+    let (target, detail) = (row.name.clone(), String::new());
+    let event = Event { at: row.created_at, actor: "authority".into(), action: "authority.make", target, detail };
     writer
-        .run(row, |transaction, row| {
+        .run((writer.vault().clone(), event, row), |transaction, (vault, event, row)| {
             Box::pin(async move {
                 let name = row.name.clone();
                 let first_stands = OnConflict::column(Column::Name).do_nothing().to_owned();
                 let new = ActiveModel::from(row).reset_all();
-                Entity::insert(new).on_conflict(first_stands).exec_without_returning(transaction).await?;
+                let made = Entity::insert(new).on_conflict(first_stands).exec_without_returning(transaction).await?;
+                if made == 1 {
+                    audit::record(transaction, &vault, event).await?;
+                }
                 let stored = Entity::find_by_id(name).one(transaction).await?;
                 stored.ok_or_else(|| StoreError::NotApplied("the key pair was not stored".into()))
             })

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait};
 
-use crate::vault::Sealed;
+use crate::audit::{self, Event};
+use crate::vault::{Sealed, Vault};
 use crate::{StoreError, Transaction, Writer, command, enrollment, host_times, idempotency, queue_entry};
 
 /// A command for many channels.
@@ -56,14 +57,17 @@ pub async fn enqueue(writer: &Writer, request: Enqueue) -> Result<Vec<Queued>, S
     let vault = writer.vault();
     let answer = request.answer.as_ref().map(|answer| answer.seal(vault)).transpose()?;
     let body = command::BODY.seal(vault, &[&request.uuid], &request.body)?;
-    let input = (Arc::new(request), body, answer);
+    let input = (vault.clone(), Arc::new(request), body, answer);
     writer
-        .run(input, |transaction, (request, body, answer)| Box::pin(enqueue_in(transaction, request, body, answer)))
+        .run(input, |transaction, (vault, request, body, answer)| {
+            Box::pin(enqueue_in(transaction, vault, request, body, answer))
+        })
         .await
 }
 
 async fn enqueue_in(
     transaction: &Transaction,
+    vault: Vault,
     request: Arc<Enqueue>,
     body: Sealed,
     answer: Option<idempotency::Model>,
@@ -88,7 +92,18 @@ async fn enqueue_in(
         let missing = request.enrollments.len() - queued.len();
         return Err(StoreError::Conflict(format!("{missing} of the hosts are not enrolled")));
     }
+    audit::record(transaction, &vault, event_of(&request)).await?;
     Ok(queued)
+}
+
+fn event_of(request: &Enqueue) -> Event {
+    Event {
+        at: request.now,
+        actor: request.created_by.clone().unwrap_or_default(),
+        action: "command.queue",
+        target: request.uuid.clone(),
+        detail: format!("{} for {} channels", request.request_type, request.enrollments.len()),
+    }
 }
 
 /// Copies host and generation from the channel's own row, so that a new generation never gets an old command.

@@ -6,6 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder};
 use zeroize::Zeroizing;
 
+use crate::audit::{self, Event};
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Transaction, Writer};
 
@@ -48,7 +49,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// The database does not answer, or a secret does not open.
-pub async fn is_known(reader: &Reader, secret: String) -> Result<bool, StoreError> {
+pub async fn is_known(reader: &Reader, secret: &str) -> Result<bool, StoreError> {
     let same =
         |known: &Opened| known.secret.len() == secret.len() && memcmp::eq(known.secret.as_bytes(), secret.as_bytes());
     Ok(list(reader).await?.iter().fold(false, |found, known| found | same(known)))
@@ -67,17 +68,22 @@ pub async fn list(reader: &Reader) -> Result<Vec<Opened>, StoreError> {
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn replace(writer: &Writer, secrets: Vec<String>, now: i64) -> Result<(), StoreError> {
-    let input = (writer.vault().clone(), secrets, now);
-    writer.run(input, |transaction, (vault, secrets, now)| Box::pin(replace_in(transaction, vault, secrets, now))).await
+pub async fn replace(writer: &Writer, secrets: Vec<String>, by: String, now: i64) -> Result<(), StoreError> {
+    let detail = format!("{} now", secrets.len());
+    let event = Event { at: now, actor: by, action: "enroll_secrets.replace", target: String::new(), detail };
+    let input = (writer.vault().clone(), secrets, event);
+    writer
+        .run(input, |transaction, (vault, secrets, event)| Box::pin(replace_in(transaction, vault, secrets, event)))
+        .await
 }
 
 async fn replace_in(
     transaction: &Transaction,
     vault: Vault,
     mut secrets: Vec<String>,
-    now: i64,
+    event: Event,
 ) -> Result<(), StoreError> {
+    let now = event.at;
     let known = open_all(transaction, &vault).await?;
     let last = known.iter().map(|row| row.id).max().unwrap_or_default();
     let gone = known.iter().filter(|row| !secrets.contains(&row.secret)).map(|row| row.id);
@@ -90,7 +96,7 @@ async fn replace_in(
         let row = ActiveModel { id: Set(id), secret: Set(sealed), created_at: Set(now) };
         Entity::insert(row).exec_without_returning(transaction).await?;
     }
-    Ok(())
+    audit::record(transaction, &vault, event).await
 }
 
 async fn open_all(database: &impl ConnectionTrait, vault: &Vault) -> Result<Vec<Opened>, StoreError> {

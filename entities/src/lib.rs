@@ -15,6 +15,7 @@
 //! 5. Name it below. Secrets get a table of their own that no list query joins, and are sealed ([`vault`] says how).
 
 pub mod api_token;
+pub mod audit;
 pub mod authority;
 pub mod command;
 pub mod command_result;
@@ -35,6 +36,7 @@ pub mod ownership;
 pub mod push_certificate;
 pub mod queue_entry;
 pub mod queue_window;
+pub mod restore;
 pub mod scep;
 pub mod store;
 mod transaction;

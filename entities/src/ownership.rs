@@ -46,6 +46,17 @@ pub(crate) async fn claim(database: &Database, now: i64) -> Result<i64, StoreErr
     Ok(epoch)
 }
 
+/// Makes sure that no server that ever owned this database, or a later state of it, owns it still: the epoch becomes one
+/// that counting has not reached.
+pub(crate) async fn leap(transaction: &Transaction, now: i64) -> Result<(), StoreError> {
+    let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now) };
+    let unless_there = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert(first).on_conflict(unless_there).exec_without_returning(transaction).await?;
+    let epoch = Ord::max(current(transaction).await?, now) + 1;
+    Entity::update_many().col_expr(Column::Epoch, epoch.into()).filter(Column::Id.eq(ONLY)).exec(transaction).await?;
+    Ok(())
+}
+
 /// Refuses to go on when somebody else owns the database. The shared lock keeps it so until the end of the transaction.
 pub(crate) async fn check(transaction: &Transaction, epoch: i64) -> Result<(), StoreError> {
     if current(transaction).await? == epoch { Ok(()) } else { Err(StoreError::Fenced) }

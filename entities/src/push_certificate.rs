@@ -6,6 +6,7 @@ use sea_orm::sea_query::OnConflict;
 
 use zeroize::Zeroizing;
 
+use crate::audit::{self, Event};
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Writer};
 
@@ -90,7 +91,9 @@ pub async fn by_topic(reader: &Reader, topic: String) -> Result<Option<Model>, S
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn store(writer: &Writer, new: NewCertificate) -> Result<(), StoreError> {
+pub async fn store(writer: &Writer, new: NewCertificate, by: String) -> Result<(), StoreError> {
+    let (target, detail) = (new.topic.clone(), format!("ends at {} (ms since 1970)", new.not_after));
+    let event = Event { at: new.updated_at, actor: by, action: "push_certificate.store", target, detail };
     let row = Model {
         private_key: PRIVATE_KEY.seal(writer.vault(), &[&new.topic], &new.private_key)?,
         topic: new.topic,
@@ -99,13 +102,13 @@ pub async fn store(writer: &Writer, new: NewCertificate) -> Result<(), StoreErro
         updated_at: new.updated_at,
     };
     writer
-        .run(row, |transaction, row| {
+        .run((writer.vault().clone(), event, row), |transaction, (vault, event, row)| {
             Box::pin(async move {
                 let row = ActiveModel::from(row).reset_all();
                 let changed = [Column::Certificate, Column::PrivateKey, Column::NotAfter, Column::UpdatedAt];
                 let replace = OnConflict::column(Column::Topic).update_columns(changed).to_owned();
                 Entity::insert(row).on_conflict(replace).exec_without_returning(transaction).await?;
-                Ok(())
+                audit::record(transaction, &vault, event).await
             })
         })
         .await

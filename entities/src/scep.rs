@@ -6,6 +6,8 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 
+use crate::audit::{self, Event};
+use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, identity};
 
 /// A row of `scep_challenge`.
@@ -79,12 +81,15 @@ pub struct Issue {
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn promise(writer: &Writer, challenge: Model) -> Result<(), StoreError> {
+pub async fn promise(writer: &Writer, challenge: Model, by: String) -> Result<(), StoreError> {
+    let target = challenge.promised_serial.clone().or(challenge.promised_uuid.clone()).unwrap_or_default();
+    let event =
+        Event { at: challenge.created_at, actor: by, action: "enrollment_profile.make", target, detail: String::new() };
     writer
-        .run(challenge, |transaction, challenge| {
+        .run((writer.vault().clone(), event, challenge), |transaction, (vault, event, challenge)| {
             Box::pin(async move {
                 Entity::insert(ActiveModel::from(challenge)).exec_without_returning(transaction).await?;
-                Ok(())
+                audit::record(transaction, &vault, event).await
             })
         })
         .await
@@ -127,11 +132,18 @@ pub async fn answered(
 /// # Errors
 /// [`StoreError::Conflict`] when the challenge was used meanwhile, or the same request was answered meanwhile.
 pub async fn issue(writer: &Writer, issue: Issue) -> Result<(), StoreError> {
-    writer.run(issue, |transaction, issue| Box::pin(issue_in(transaction, issue))).await
+    let input = (writer.vault().clone(), issue);
+    writer.run(input, |transaction, (vault, issue)| Box::pin(issue_in(transaction, vault, issue))).await
 }
 
-async fn issue_in(transaction: &Transaction, issue: Issue) -> Result<(), StoreError> {
+async fn issue_in(transaction: &Transaction, vault: Vault, issue: Issue) -> Result<(), StoreError> {
     let now = issue.identity.issued_at;
+    let detail = match issue.identity.enrollment_id {
+        Some(enrollment) => format!("renews the certificate of enrollment {enrollment}"),
+        None => "first certificate".into(),
+    };
+    let target = issue.identity.serial.clone();
+    let event = Event { at: now, actor: "scep".into(), action: "certificate.issue", target, detail };
     if let Some(hash) = issue.challenge {
         let used = Entity::update_many()
             .col_expr(Column::UsedAt, now.into())
@@ -153,7 +165,7 @@ async fn issue_in(transaction: &Transaction, issue: Issue) -> Result<(), StoreEr
     let row = identity::ActiveModel::from(issue.identity);
     identity::Entity::insert(row).exec_without_returning(transaction).await?;
     transaction::Entity::insert(answer).exec_without_returning(transaction).await?;
-    Ok(())
+    audit::record(transaction, &vault, event).await
 }
 
 /// Forgets challenges and answered requests from before a moment. Returns how many.

@@ -97,8 +97,13 @@ pub async fn open_beside(url: &str, vault: Vault, now: i64) -> Result<(Reader, W
 /// # Errors
 /// The database cannot be reached.
 pub async fn needs_keys(url: &str) -> Result<bool, StoreError> {
-    let options = if url.starts_with("sqlite:") { sqlite(url, true) } else { postgres(url) };
-    vault_key::is_any(&Pools::default().connect(options).await?).await
+    vault_key::is_any(&connect_alone(url).await?).await
+}
+
+/// One connection for what takes as long as the database is large.
+pub(crate) async fn connect_alone(url: &str) -> Result<Database, StoreError> {
+    let options = if url.starts_with("sqlite:") { sqlite(url, false) } else { postgres(url) };
+    Ok(Pools::default().connect(options).await?)
 }
 
 async fn connect(url: &str, vault: Vault, now: i64, pools: &Pools) -> Result<(Reader, Database), StoreError> {

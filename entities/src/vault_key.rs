@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, QueryOrder};
 
+use crate::audit::{self, Event};
 use crate::vault::{KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{Database, Reader, StoreError, Writer, authority};
 
@@ -50,11 +51,13 @@ pub async fn list(reader: &Reader) -> Result<Vec<Model>, StoreError> {
 /// See [`StoreError`].
 pub async fn register(writer: &Writer, vault: &Vault, now: i64) -> Result<(), StoreError> {
     let row = row_of(vault, now)?;
+    let target = vault.ring().active_id().map(|id| id.to_string()).unwrap_or_default();
+    let event = event("root_key.use", target, now);
     writer
-        .run(row, |transaction, row| {
+        .run((writer.vault().clone(), event, row), |transaction, (vault, event, row)| {
             Box::pin(async move {
                 Entity::insert(row).on_conflict(in_use_again()).exec_without_returning(transaction).await?;
-                Ok(())
+                audit::record(transaction, &vault, event).await
             })
         })
         .await
@@ -66,7 +69,7 @@ pub async fn register(writer: &Writer, vault: &Vault, now: i64) -> Result<(), St
 /// See [`StoreError`].
 pub async fn retire_others(writer: &Writer, active: KeyId, now: i64) -> Result<u64, StoreError> {
     writer
-        .run((active, now), |transaction, (active, now)| {
+        .run((writer.vault().clone(), active, now), |transaction, (vault, active, now)| {
             Box::pin(async move {
                 let done = Entity::update_many()
                     .col_expr(Column::RetiredAt, now.into())
@@ -74,6 +77,7 @@ pub async fn retire_others(writer: &Writer, active: KeyId, now: i64) -> Result<u
                     .filter(Column::RetiredAt.is_null())
                     .exec(transaction)
                     .await?;
+                audit::record(transaction, &vault, event("root_key.retire_others", active.to_string(), now)).await?;
                 Ok(done.rows_affected)
             })
         })
@@ -111,6 +115,10 @@ pub(crate) async fn check(database: &Database, vault: &Vault, now: i64) -> Resul
     let row = row_of(vault, now)?;
     Entity::insert(row).on_conflict(in_use_again()).exec_without_returning(database).await?;
     Ok(())
+}
+
+fn event(action: &'static str, target: String, at: i64) -> Event {
+    Event { at, actor: "locksmith".into(), action, target, detail: String::new() }
 }
 
 fn row_of(vault: &Vault, now: i64) -> Result<ActiveModel, StoreError> {

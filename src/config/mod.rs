@@ -225,6 +225,11 @@ impl Settings {
         }
     }
 
+    /// Where the server notes the end of the audit log.
+    pub fn audit_anchor(&self) -> PathBuf {
+        self.data_dir.join("audit.anchor")
+    }
+
     /// Where the database is.
     pub fn database(&self) -> String {
         if self.database_url.is_empty() {

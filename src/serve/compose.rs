@@ -248,5 +248,6 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
             roots: bindings.self_made.iter().map(|made| made.ca.der().to_vec()).collect(),
         }),
         keys: Some(Arc::new(settings.key_source())),
+        audit_anchor: Some(Arc::new(settings.audit_anchor())),
     })
 }

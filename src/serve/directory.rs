@@ -21,7 +21,7 @@ pub(crate) fn make(directory: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// It cannot be made, or another server has it.
-pub(super) fn take(directory: &Path) -> anyhow::Result<File> {
+pub(crate) fn take(directory: &Path) -> anyhow::Result<File> {
     let place = || format!("cannot use the data directory {}", directory.display());
     make(directory)?;
     let lock = File::create(directory.join("lock")).with_context(place)?;

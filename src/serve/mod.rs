@@ -5,7 +5,7 @@
 //! process. Start with [`start`].
 
 mod compose;
-mod directory;
+pub(crate) mod directory;
 pub mod info;
 pub(crate) mod storage;
 mod tls_files;
@@ -102,7 +102,7 @@ impl Running {
     pub fn new_token(&self, name: &str) -> anyhow::Result<String> {
         let (tell, told) = mpsc::channel();
         let (writer, name, now) = (self.parts.writer.clone(), name.to_owned(), self.parts.clock.now());
-        self.parts.io.spawn(async move { tell.send(store_token(&writer, &name, None, now).await) });
+        self.parts.io.spawn(async move { tell.send(store_token(&writer, &name, None, "server", now).await) });
         told.recv()?
     }
 
@@ -135,11 +135,12 @@ pub async fn store_token(
     writer: &entities::Writer,
     name: &str,
     expires_at: Option<Timestamp>,
+    by: &str,
     now: Timestamp,
 ) -> anyhow::Result<String> {
     let (token, hash) = new_token()?;
     let expires_at = expires_at.map(Timestamp::millis);
-    match entities::api_token::create(writer, name.to_owned(), hash, expires_at, now.millis()).await {
+    match entities::api_token::create(writer, name.to_owned(), hash, expires_at, by, now.millis()).await {
         Ok(()) => Ok(token),
         Err(entities::StoreError::Conflict(_)) => anyhow::bail!("there is a token named {name:?} already"),
         Err(error) => Err(error.into()),

@@ -59,11 +59,21 @@ impl App {
 
     /// Stops the server in order and starts it again on the same rows and ports.
     pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Stops the server in order; the next one will have its ports.
+    pub(crate) fn stop(&mut self) {
         let addresses = self.running().addresses.clone();
         assert_eq!(self.running.take().unwrap().stop().unwrap(), Ended::Asked);
         self.settings.device.listen = addresses.device;
         self.settings.admin.listen = addresses.admin;
         self.settings.ops.listen = addresses.ops;
+    }
+
+    /// Starts a server with the settings as they are now.
+    pub(crate) fn start_again(&mut self) {
         self.running = Some(serve::start(self.settings.clone()).unwrap());
         self.client = client(self.running());
     }

@@ -92,7 +92,7 @@ async fn a_row_that_was_changed_or_taken_away_is_found() {
             let settings = world.app.settings.clone();
             let end = rows(&settings).len() as i64;
             noted(&settings, end).await;
-            world.app.running.take().unwrap().stop().unwrap();
+            world.app.stop();
             let (url, last) = (settings.database(), end - 1);
             let row = "at = at, actor = actor, action = action, target = target";
             // Each with what undoes it: the next one must be found by itself.
@@ -119,7 +119,7 @@ async fn a_row_that_was_changed_or_taken_away_is_found() {
                 assert!(said.success, "{damage} was undone: {}", said.text);
             }
             execute(&url, "DROP TABLE audit_kept; DROP TABLE head_kept").await;
-            world.app.running = Some(rookery::serve::start(settings).unwrap());
+            world.app.start_again();
         },
     )
     .await;
@@ -136,13 +136,13 @@ async fn an_older_end_put_back_with_its_rows_is_found_by_what_was_noted() {
             execute(&url, "CREATE TABLE head_kept AS SELECT * FROM audit_head").await;
             assert!(admin(&settings, &["token", "made by a thief"]).success);
             noted(&settings, before as i64 + 1).await;
-            world.app.running.take().unwrap().stop().unwrap();
+            world.app.stop();
             execute(&url, &format!("DELETE FROM audit WHERE id > {before}")).await;
             execute(&url, "DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM head_kept").await;
             let said = admin(&settings, &["verify-audit"]);
             assert!(!said.success && said.text.contains("noted outside the database"), "{}", said.text);
             execute(&url, "DROP TABLE head_kept").await;
-            world.app.running = Some(rookery::serve::start(settings).unwrap());
+            world.app.start_again();
         },
     )
     .await;

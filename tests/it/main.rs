@@ -5,6 +5,7 @@
 mod app;
 mod apple_commands;
 mod apple_enroll;
+mod audit;
 mod conformance;
 mod crash_hosts;
 mod crash_singletons;
@@ -12,6 +13,9 @@ mod hostile;
 mod killed;
 mod long_queues;
 mod postgres;
+mod process;
 mod push;
+mod restored;
+mod rotated;
 mod secrets;
 mod world;

@@ -113,6 +113,14 @@ impl Server {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
+    /// A figure of the operators' page.
+    pub(crate) async fn figure(&self, name: &str) -> u64 {
+        let url = format!("{}/metrics", self.info["ops_url"].as_str().unwrap());
+        let page = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        value.unwrap().parse().unwrap()
+    }
+
     /// Uploads the push certificate and makes the enroll secret, as an admin would.
     pub(crate) async fn prepare(&self) {
         let push = crate::world::push_certificate_pem(crate::world::TOPIC);

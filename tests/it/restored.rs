@@ -5,7 +5,6 @@ use std::process::Command as Process;
 
 use protocol::ids::CommandUuid;
 use rookery::config::Settings;
-use rookery::serve;
 use rookery::sim::apple::device::{Answer as Done, Device};
 use rookery::sim::apple::model::Family;
 
@@ -79,15 +78,14 @@ async fn a_restored_backup_does_nothing_twice() {
                 }
                 mac.report(DEVICE, uuid, &Done::acknowledged()).await.unwrap();
             }
-            world.app.running.take().unwrap().stop().unwrap();
+            world.app.stop();
             let is_sqlite = world.app.settings.database_url.is_empty();
             let fresh = if is_sqlite { None } else { Fresh::make().await };
             let mut settings = world.app.settings.clone();
             let said = put_back(&mut settings, &file, fresh.as_ref()).await;
             assert!(said.contains("parked: 1 RestartDevice") && said.contains("kept: 1 SecurityInfo"), "{said}");
             world.app.settings = settings;
-            world.app.running = Some(serve::start(world.app.settings.clone()).unwrap());
-            world.app.renew_client();
+            world.app.start_again();
             mac.wire_mut().disconnect();
 
             assert_eq!(state(world, &finished).await, "Acknowledged", "what had ended stays ended");
@@ -101,11 +99,11 @@ async fn a_restored_backup_does_nothing_twice() {
             let verified = admin(&world.app.settings, &["verify-audit", "--export"]);
             assert!(verified.success && verified.text.contains("backup.restore"), "{}", verified.text);
             if let Some(fresh) = fresh {
-                world.app.running.take().unwrap().stop().unwrap();
+                world.app.stop();
                 fresh.drop().await;
                 world.app.settings.database_url.clear();
                 world.app.settings.data_dir = world.app.settings.data_dir.join("other");
-                world.app.running = Some(serve::start(world.app.settings.clone()).unwrap());
+                world.app.start_again();
             }
         },
     )
@@ -124,7 +122,7 @@ async fn a_backup_is_not_put_back_without_its_keys_and_a_failed_try_changes_noth
             let settings = world.app.settings.clone();
             let running = admin(&settings, &["restore", "--replace", &file]);
             assert!(!running.success && running.text.contains("another server uses"), "{}", running.text);
-            world.app.running.take().unwrap().stop().unwrap();
+            world.app.stop();
             let keys = settings.data_dir.join("root.keys");
             let aside = settings.data_dir.join("root.keys.aside");
             std::fs::rename(&keys, &aside).unwrap();
@@ -135,8 +133,7 @@ async fn a_backup_is_not_put_back_without_its_keys_and_a_failed_try_changes_noth
             std::fs::write(&garbage, [7; 10_000]).unwrap();
             let refused = admin(&settings, &["restore", "--replace", garbage.to_str().unwrap()]);
             assert!(!refused.success, "{}", refused.text);
-            world.app.running = Some(serve::start(settings).unwrap());
-            world.app.renew_client();
+            world.app.start_again();
             let secrets = world.app.get("/api/v1/fleet/spec/enroll_secret").await;
             assert_eq!(secrets.json["spec"]["secrets"][0]["secret"], crate::world::SECRET, "nothing was changed");
         },

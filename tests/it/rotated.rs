@@ -46,22 +46,7 @@ async fn rotate(database_url: &str) {
     assert!(refused.contains("Every key"), "{refused}");
 
     site.admin(&["rotate-keys"]);
-    let mut kills = 0;
-    loop {
-        for _ in 0..5 {
-            queued.push(queue(&server, &mac.model.udid).await);
-        }
-        let now = status(&site);
-        let left = now.iter().find(|(id, ..)| id == old).map_or(0, |(.., count)| *count);
-        if now.len() == 2 && left == 0 {
-            break;
-        }
-        if kills < 4 && left < *count {
-            server = server.kill_and_start(); // in the midst of it
-            kills += 1;
-        }
-    }
-    assert!(kills > 0, "the process was killed while values had different keys");
+    server = queue_and_kill(&site, server, &mac.model.udid, (old, *count), &mut queued).await;
     crate::app::eventually("the old key is not needed any more", async || {
         let said = site.admin(&["rotate-keys", "--prune"]);
         said.contains(&format!("Took away [{old}]")).then_some(())
@@ -75,12 +60,7 @@ async fn rotate(database_url: &str) {
     let done = Answer::acknowledged().with("PersonalRecoveryKey", IN_RESULT);
     until_answered(&mut mac, async |mac| mac.report(ChannelNo::DEVICE, &uuid, &done).await).await;
     assert_eq!(mac.bootstrap_token().await.unwrap().as_deref(), Some(BOOTSTRAP));
-    for uuid in &queued {
-        let path = format!("/api/v1/fleet/commands/results?command_uuid={uuid}");
-        let shown = server.ask(Method::GET, &path, String::new()).await;
-        let payload = STANDARD.decode(shown["results"][0]["payload"].as_str().unwrap()).unwrap();
-        assert!(String::from_utf8(payload).unwrap().contains(IN_COMMAND), "{uuid} opens");
-    }
+    assert_all_open(&server, &queued).await;
     let verified = site.admin(&["verify-audit", "--export"]);
     for action in ["root_key.add", "root_key.use", "root_key.retire_others", "root_key.remove"] {
         assert!(verified.contains(action), "{action} in {verified}");
@@ -88,6 +68,45 @@ async fn rotate(database_url: &str) {
     server.kill();
     assert_silent(&site, &server.token);
     std::fs::remove_dir_all(&site.data).unwrap();
+}
+
+/// Queues commands, and kills the process in the midst of sealing anew, until no value has the old key any more.
+async fn queue_and_kill(
+    site: &Site,
+    mut server: Server,
+    udid: &str,
+    (old, before): (&str, u64),
+    queued: &mut Vec<String>,
+) -> Server {
+    let mut in_the_midst = 0;
+    for kills in 0.. {
+        queued.push(queue(&server, udid).await);
+        if kills < 5 {
+            let waited = crate::app::eventually("values are sealed anew", async || {
+                Some(server.figure("rookery_vault_resealed_total").await).filter(|count| *count > 0)
+            });
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), waited).await;
+            server = server.kill_and_start();
+        }
+        let now = status(site);
+        let left = now.iter().find(|(id, ..)| id == old).map_or(0, |(.., count)| *count);
+        in_the_midst += u32::from(0 < left && left < before);
+        if now.len() == 2 && left == 0 {
+            break;
+        }
+    }
+    assert!(in_the_midst > 0, "the process was killed while values had different keys");
+    server
+}
+
+/// Every command's text is what was queued.
+async fn assert_all_open(server: &Server, queued: &[String]) {
+    for uuid in queued {
+        let path = format!("/api/v1/fleet/commands/results?command_uuid={uuid}");
+        let shown = server.ask(Method::GET, &path, String::new()).await;
+        let payload = STANDARD.decode(shown["results"][0]["payload"].as_str().unwrap()).unwrap();
+        assert!(String::from_utf8(payload).unwrap().contains(IN_COMMAND), "{uuid} opens");
+    }
 }
 
 /// Queues a command with a secret in it.

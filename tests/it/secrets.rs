@@ -147,7 +147,7 @@ async fn a_server_without_the_right_key_refuses_to_start_and_says_why() {
             mac.set_bootstrap_token(Some(BOOTSTRAP)).await.unwrap();
             let keys = world.app.settings.data_dir.join("root.keys");
             let right = std::fs::read(&keys).unwrap();
-            world.app.running.take().unwrap().stop().unwrap();
+            world.app.stop();
 
             std::fs::remove_file(&keys).unwrap();
             let missing = serve::start(world.app.settings.clone()).unwrap_err();
@@ -178,7 +178,7 @@ async fn a_server_without_the_right_key_refuses_to_start_and_says_why() {
             // What is left fits no key any more: the test ends with a server on a database of its own.
             world.app.settings.database_url.clear();
             world.app.settings.data_dir = world.app.settings.data_dir.join("new");
-            world.app.running = Some(serve::start(world.app.settings.clone()).unwrap());
+            world.app.start_again();
             assert!(!world.app.settings.data_dir.join("root.keys").exists(), "the keys came from the setting");
         },
     )

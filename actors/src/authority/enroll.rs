@@ -1,6 +1,7 @@
 //! The enrollment profile: a signed configuration profile with a one-time challenge in it.
 
 use actix::prelude::*;
+use entities::audit::{self, Event};
 use entities::{enroll_secret, push_certificate, scep as rows};
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
@@ -34,8 +35,8 @@ pub struct Invite {
 pub enum Entitlement {
     /// They know an enroll secret.
     EnrollSecret(String),
-    /// They are an admin.
-    Admin,
+    /// They are an admin, of this name.
+    Admin(String),
 }
 
 /// Replaces all enroll secrets.
@@ -44,6 +45,16 @@ pub enum Entitlement {
 pub struct ReplaceSecrets {
     /// The secrets that work from now on.
     pub secrets: Vec<String>,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Shows all enroll secrets; that somebody saw them stands in the audit log before they do.
+#[derive(Debug, Message)]
+#[rtype(result = "Answer<Vec<enroll_secret::Opened>>")]
+pub struct RevealSecrets {
+    /// Who wants to see them.
+    pub asked_by: String,
 }
 
 impl Handler<ReplaceSecrets> for Authority {
@@ -52,7 +63,21 @@ impl Handler<ReplaceSecrets> for Authority {
     fn handle(&mut self, replace: ReplaceSecrets, _: &mut Self::Context) -> Self::Result {
         self.hand_out(|desk, _| async move {
             let now = desk.clock.now().millis();
-            Ok(enroll_secret::replace(&desk.writer, replace.secrets, now).await?)
+            Ok(enroll_secret::replace(&desk.writer, replace.secrets, replace.asked_by, now).await?)
+        })
+    }
+}
+
+impl Handler<RevealSecrets> for Authority {
+    type Result = ResponseActFuture<Self, Answer<Vec<enroll_secret::Opened>>>;
+
+    fn handle(&mut self, reveal: RevealSecrets, _: &mut Self::Context) -> Self::Result {
+        self.hand_out(|desk, _| async move {
+            let (at, actor) = (desk.clock.now().millis(), reveal.asked_by);
+            let action = "enroll_secrets.reveal";
+            let event = Event { at, actor, action, target: String::new(), detail: String::new() };
+            audit::write(&desk.writer, event).await?;
+            Ok(enroll_secret::list(&desk.reader).await?)
         })
     }
 }
@@ -66,23 +91,27 @@ impl Handler<Invite> for Authority {
 }
 
 async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) -> Answer<Vec<u8>> {
-    if let Entitlement::EnrollSecret(secret) = invite.entitlement
-        && !enroll_secret::is_known(&desk.reader, secret).await?
-    {
-        return Err(Refusal::Forbidden("this enroll secret is not known: ask your administrator for a new link"));
-    }
+    let by = match invite.entitlement {
+        Entitlement::Admin(name) => name,
+        Entitlement::EnrollSecret(secret) if enroll_secret::is_known(&desk.reader, &secret).await? => {
+            "whoever has an enroll secret".into()
+        }
+        Entitlement::EnrollSecret(_) => {
+            return Err(Refusal::Forbidden("this enroll secret is not known: ask your administrator for a new link"));
+        }
+    };
     let certificates = push_certificate::list(&desk.reader).await?;
     let newest = certificates.iter().max_by_key(|certificate| certificate.updated_at);
     let Some(topic) = newest.map(|certificate| certificate.topic.clone()) else {
         return Err(Refusal::Conflict("there is no push certificate yet: upload one with PUT /v1/pushcert".into()));
     };
-    let challenge = promise(desk, invite.promised_serial, invite.promised_uuid).await?;
+    let challenge = promise(desk, invite.promised_serial, invite.promised_uuid, by).await?;
     let profile = profile(desk, &keys, &topic, challenge)?;
     desk.work(move || sign_attached(&profile, &keys.profiles, &keys.chain())).await?.map_err(Refusal::soon)
 }
 
 /// Makes a challenge; only its hash is stored.
-async fn promise(desk: &Desk, serial: Option<String>, uuid: Option<String>) -> Answer<String> {
+async fn promise(desk: &Desk, serial: Option<String>, uuid: Option<String>, by: String) -> Answer<String> {
     let mut random = [0; 24];
     rand_bytes(&mut random).map_err(Refusal::soon)?;
     let challenge = random.iter().fold(String::with_capacity(48), |text, byte| text + &format!("{byte:02x}"));
@@ -96,7 +125,7 @@ async fn promise(desk: &Desk, serial: Option<String>, uuid: Option<String>) -> A
         expires_at: now.plus(desk.config.challenge_validity).millis(),
         used_at: None,
     };
-    rows::promise(&desk.writer, row).await?;
+    rows::promise(&desk.writer, row, by).await?;
     Ok(challenge)
 }
 
@@ -121,7 +150,7 @@ impl std::fmt::Debug for Entitlement {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::EnrollSecret(_) => out.write_str("an enroll secret"),
-            Self::Admin => out.write_str("an admin"),
+            Self::Admin(name) => write!(out, "the admin {name}"),
         }
     }
 }

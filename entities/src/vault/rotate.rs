@@ -6,8 +6,8 @@ use sea_orm::{ConnectionTrait, Order, QueryResult};
 
 use super::{HEAD_BYTES, KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{
-    Reader, StoreError, Transaction, Writer, authority, command, command_result, declarative_status, enroll_secret,
-    enrollment_secret, idempotency, orphan_result, push_certificate,
+    Reader, StoreError, Transaction, Writer, audit, authority, command, command_result, declarative_status,
+    enroll_secret, enrollment_secret, idempotency, orphan_result, push_certificate,
 };
 
 /// Every sealed column. One that is missing here would keep its old key for ever.
@@ -21,6 +21,7 @@ pub static SEALED: &[&SealedColumn] = &[
     &orphan_result::BODY,
     &declarative_status::BODY,
     &idempotency::ANSWER,
+    &audit::HASH,
 ];
 
 /// Rows whose heads are looked at in one step.
@@ -157,7 +158,11 @@ async fn change(
     }
     let mut query = by_key(column);
     for part in column.context {
-        query.column(part.name());
+        match part {
+            // PostgreSQL does not read a smaller number as a larger one.
+            Part::Number(name) => query.expr(Expr::col(*name).cast_as("bigint")),
+            Part::Text(name) => query.column(*name),
+        };
     }
     let wanted = rows.into_iter().map(|row| Expr::tuple(row.into_iter().map(SimpleExpr::from)));
     query.column(column.column).and_where(row_of(column).is_in(wanted));

@@ -101,7 +101,7 @@ fn every_sealed_column_can_be_sealed_anew() {
         );
     }
     found.sort();
-    let mut listed: Vec<&str> = rotate::SEALED.iter().map(|column| column.table).collect();
+    let mut listed: Vec<&str> = rotate::SEALED.iter().map(|column| column.table.trim_end_matches("_head")).collect();
     listed.sort_unstable();
     assert_eq!(found, listed, "list every SealedColumn in rotate::SEALED");
 }

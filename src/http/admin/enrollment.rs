@@ -2,12 +2,12 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload, Query};
-use actors::authority::enroll::{Entitlement, Invite, ReplaceSecrets};
-use entities::enroll_secret;
+use actors::authority::enroll::{Entitlement, Invite, ReplaceSecrets, RevealSecrets};
 use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::auth::Asking;
 use crate::http::DEADLINE;
 use crate::http::device::enroll::mobileconfig;
 use crate::http::edge::AdminEdge;
@@ -38,15 +38,16 @@ struct Secret {
 }
 
 /// `GET …/enrollment_profiles/manual`
-pub async fn manual(query: Query<ManualQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn manual(admin: Asking, query: Query<ManualQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let ManualQuery { serial, uuid } = query.into_inner();
-    let invite = Invite { entitlement: Entitlement::Admin, promised_serial: serial, promised_uuid: uuid };
+    let invite =
+        Invite { entitlement: Entitlement::Admin(admin.name.clone()), promised_serial: serial, promised_uuid: uuid };
     Ok(mobileconfig(edge.front.authority.ask(invite, DEADLINE).await?))
 }
 
 /// `GET …/spec/enroll_secret`
-pub async fn secrets(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let known = enroll_secret::list(&edge.front.reader).await?;
+pub async fn secrets(admin: Asking, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let known = edge.front.authority.ask(RevealSecrets { asked_by: admin.name.clone() }, DEADLINE).await?;
     let shown: Vec<serde_json::Value> = known
         .iter()
         .map(|row| json!({ "secret": *row.secret, "created_at": Timestamp::from_millis(row.created_at).to_rfc3339() }))
@@ -55,7 +56,7 @@ pub async fn secrets(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
 }
 
 /// `POST …/spec/enroll_secret`: replaces all of them.
-pub async fn replace_secrets(payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn replace_secrets(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let body = crate::http::read_admin(&edge.budget, payload, 64 * 1024).await?;
     let spec: Spec = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let secrets: Vec<String> = spec.spec.secrets.into_iter().map(|secret| secret.secret).collect();
@@ -64,6 +65,6 @@ pub async fn replace_secrets(payload: Payload, edge: Data<AdminEdge>) -> Result<
     if secrets.len() > 50 || !secrets.iter().all(sound) {
         return Err(ApiError::invalid("secrets", "at most 50 secrets of 16 to 255 printable characters each"));
     }
-    edge.front.authority.ask(ReplaceSecrets { secrets }, DEADLINE).await?;
+    edge.front.authority.ask(ReplaceSecrets { secrets, asked_by: admin.name.clone() }, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({})))
 }

@@ -118,6 +118,7 @@ pub async fn push(ids: Path<String>, edge: Data<AdminEdge>) -> Result<HttpRespon
 
 /// `PUT /v1/pushcert`
 pub async fn upload(
+    admin: Asking,
     query: Query<UploadQuery>,
     payload: Payload,
     edge: Data<AdminEdge>,
@@ -125,7 +126,8 @@ pub async fn upload(
     let body = edge.budget.read(payload, 256 * 1024).await;
     let body = body.map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let (certificate, private_key) = split_pem(&body)?;
-    let upload = Upload { certificate, private_key, may_be_new_topic: query.new_topic == "1" };
+    let upload =
+        Upload { certificate, private_key, may_be_new_topic: query.new_topic == "1", asked_by: admin.name.clone() };
     let (topic, not_after) = edge.front.apns.ask(upload, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({ "topic": topic, "not_after": not_after.to_rfc3339() })))
 }
