@@ -1,7 +1,7 @@
 //! Places where tests make an actor panic, to prove that nothing is lost. Without the feature `faults` they are nothing
 //! at all; the released binary is built without it.
 //!
-//! In this process [`arm`] does it. A server in a process of its own is told by `ROOKERY_TEST_FAULTS`, for example
+//! In this process `arm` does it. A server in a process of its own is told by `ROOKERY_TEST_FAULTS`, for example
 //! `host.report/20 host.due/7`: every 20th report panics, and every 7th time that a host is due.
 
 #[cfg(feature = "faults")]
