@@ -105,3 +105,27 @@ fn every_sealed_column_can_be_sealed_anew() {
     listed.sort_unstable();
     assert_eq!(found, listed, "list every SealedColumn in rotate::SEALED");
 }
+
+/// Columns of bytes that are no secrets: certificates, hashes, and what is useless without a sealed key.
+const IN_THE_CLEAR: &[&str] = &["certificate", "fingerprint", "hash", "request_hash", "push_token", "canary"];
+/// What secrets are called.
+const SUSPICIOUS: &[&str] = &["secret", "private_key", "password", "passcode", "token", "challenge", "pin"];
+
+#[test]
+fn every_column_that_may_hold_a_secret_is_sealed() {
+    let sealed: Vec<&str> = rotate::SEALED.iter().map(|column| column.column).collect();
+    let migrations = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migration/src");
+    let mut seen = 0;
+    for file in std::fs::read_dir(migrations).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text.lines().filter(|line| line.trim_start().starts_with(".col(")) {
+            let name = line.split('"').nth(1).unwrap_or_default();
+            let holds_bytes = line.contains("bytes(") || line.contains("blob()");
+            if holds_bytes || SUSPICIOUS.contains(&name) {
+                seen += 1;
+                assert!(sealed.contains(&name) || IN_THE_CLEAR.contains(&name), "seal it, or say why not: {line}");
+            }
+        }
+    }
+    assert!(seen >= sealed.len(), "the search finds the columns");
+}
