@@ -1,16 +1,20 @@
 //! Queues commands for many hosts: the rows first, all of them or none, then those hosts that are at work are told. The
 //! others are due from that moment on, and the keeper wakes them.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use bytes::Bytes;
-use entities::enqueue::{self, Enqueue, Queued};
-use entities::{Writer, idempotency};
+use entities::Writer;
+use entities::enqueue::{self, Answers, Brake, Enqueue, Queued};
+use protocol::apple::danger::Danger;
 use protocol::ids::{CommandUuid, Generation, HostId};
 use protocol::queue::{Entry, State};
 use protocol::time::Timestamp;
 
 use crate::Hosts;
 use crate::ask::{Answer, Ask, Handle};
+use crate::brakes::{BrakesConfig, HOUR};
 use crate::clock::Clock;
 use crate::host::bodies::KEPT_BYTES;
 use crate::host::enqueued::Enqueued;
@@ -28,11 +32,21 @@ pub struct Dispatcher {
     clock: Clock,
     hosts: Hosts,
     keeper: Handle<Keeper>,
+    brakes: Arc<BrakesConfig>,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatched {
+    /// It is queued.
+    Queued,
+    /// It waits for a second admin.
+    Held,
 }
 
 /// Queues a command for channels.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Answer<usize>")]
+#[rtype(result = "Answer<Dispatched>")]
 pub struct Dispatch {
     /// What devices call it.
     pub uuid: CommandUuid,
@@ -52,8 +66,8 @@ pub struct Dispatch {
     pub push: bool,
     /// The channels' rows.
     pub enrollments: Vec<i64>,
-    /// The answer to keep, when the request came with a key.
-    pub answer: Option<idempotency::Answer>,
+    /// The answers to keep, when the request came with a key.
+    pub answers: Option<Answers>,
 }
 
 impl Dispatcher {
@@ -66,10 +80,18 @@ impl Dispatcher {
             clock: parts.clock.clone(),
             hosts: parts.hosts.clone(),
             keeper: parts.keeper.clone(),
+            brakes: parts.config.brakes.clone(),
         };
         let address = actor.start();
         parts.dispatcher.publish(address.clone(), gauge);
         address.recipient()
+    }
+
+    /// What holds the command back, if it is a dangerous one.
+    fn brake(&self, dispatch: &Dispatch, now: Timestamp) -> Option<Brake> {
+        let class = Danger::of(&dispatch.request_type)?;
+        let waits_until = now.plus(self.brakes.approve_within).millis();
+        Some(Brake { since: now.minus(HOUR).millis(), limit: self.brakes.limit(class), waits_until })
     }
 
     fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], due_at: Timestamp, expires_at: Timestamp) {
@@ -128,7 +150,7 @@ where
 }
 
 impl Handler<Dispatch> for Dispatcher {
-    type Result = ResponseActFuture<Self, Answer<usize>>;
+    type Result = ResponseActFuture<Self, Answer<Dispatched>>;
 
     fn handle(&mut self, dispatch: Dispatch, _: &mut Self::Context) -> Self::Result {
         crate::fault::point("dispatcher.dispatch");
@@ -145,7 +167,8 @@ impl Handler<Dispatch> for Dispatcher {
             no_blind_resend: dispatch.no_blind_resend,
             expires_at: expires_at.millis(),
             enrollments: dispatch.enrollments.clone(),
-            answer: dispatch.answer.clone(),
+            brake: self.brake(&dispatch, now),
+            answers: dispatch.answers.clone(),
             due_at: due_at.millis(),
             now: now.millis(),
         };
@@ -153,8 +176,13 @@ impl Handler<Dispatch> for Dispatcher {
         let storing = async move { enqueue::enqueue(&writer, rows).await };
         Box::pin(storing.into_actor(self).map(move |queued, dispatcher, _| {
             let queued = queued?;
-            dispatcher.tell_hosts(&dispatch, &queued, due_at, expires_at);
-            Ok(queued.len())
+            if queued.held {
+                let (hosts, asked_by) = (queued.entries.len(), &dispatch.asked_by);
+                tracing::warn!(hosts, asked_by, "a {} waits for a second admin", dispatch.request_type);
+                return Ok(Dispatched::Held);
+            }
+            dispatcher.tell_hosts(&dispatch, &queued.entries, due_at, expires_at);
+            Ok(Dispatched::Queued)
         }))
     }
 }

@@ -9,6 +9,7 @@
 pub mod apns;
 pub mod ask;
 pub mod authority;
+pub mod brakes;
 pub mod clock;
 pub mod dispatcher;
 pub mod fault;

@@ -12,6 +12,7 @@ use crate::Hosts;
 use crate::apns::{self, Apns, ApnsConfig};
 use crate::ask::Handle;
 use crate::authority::{Authority, AuthorityConfig};
+use crate::brakes::{Brakes, BrakesConfig};
 use crate::clock::Clock;
 use crate::dispatcher::Dispatcher;
 use crate::host::{HostConfig, HostParts};
@@ -38,7 +39,11 @@ pub static TREE: Node<Parts> = Node::Group(
             "hosts",
             Strategy::RestForOne,
             Limit::per_minute(5),
-            &[Node::Worker("keeper", Keeper::launch), Node::Worker("dispatcher", Dispatcher::launch)],
+            &[
+                Node::Worker("keeper", Keeper::launch),
+                Node::Worker("dispatcher", Dispatcher::launch),
+                Node::Worker("brakes", Brakes::launch),
+            ],
         ),
         Node::Group(
             "enrollment",
@@ -86,6 +91,8 @@ pub struct Parts {
     pub keeper: Handle<Keeper>,
     /// Queues commands.
     pub dispatcher: Handle<Dispatcher>,
+    /// Takes commands back, and holds dangerous ones.
+    pub brakes: Handle<Brakes>,
     /// Issues identities.
     pub authority: Handle<Authority>,
     /// Admits hosts.
@@ -105,6 +112,8 @@ pub struct Config {
     pub keys: Option<Arc<KeySource>>,
     /// The file in which the end of the audit log is noted.
     pub audit_anchor: Option<Arc<PathBuf>>,
+    /// See [`BrakesConfig`].
+    pub brakes: Arc<BrakesConfig>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.
@@ -116,6 +125,8 @@ pub struct Front {
     pub clock: Clock,
     /// How devices get their identities.
     pub authority_config: Arc<AuthorityConfig>,
+    /// How much is too much at once.
+    pub brakes_config: Arc<BrakesConfig>,
     /// The directory of hosts.
     pub hosts: Hosts,
     /// The memory of certificates.
@@ -124,6 +135,8 @@ pub struct Front {
     pub apns: Handle<Apns>,
     /// Queues commands.
     pub dispatcher: Handle<Dispatcher>,
+    /// Takes commands back, and holds dangerous ones.
+    pub brakes: Handle<Brakes>,
     /// Issues identities.
     pub authority: Handle<Authority>,
     /// Admits hosts.
@@ -141,10 +154,12 @@ impl Parts {
             reader: self.reader.clone(),
             clock: self.clock.clone(),
             authority_config: self.config.authority.clone(),
+            brakes_config: self.config.brakes.clone(),
             hosts: self.hosts.clone(),
             trust: self.trust.clone(),
             apns: self.apns.clone(),
             dispatcher: self.dispatcher.clone(),
+            brakes: self.brakes.clone(),
             authority: self.authority.clone(),
             registrar: self.registrar.clone(),
             pushes: self.pushes.clone(),
@@ -181,6 +196,7 @@ impl Parts {
             apns: Handle::default(),
             keeper: Handle::default(),
             dispatcher: Handle::default(),
+            brakes: Handle::default(),
             authority: Handle::default(),
             registrar: Handle::default(),
         };

@@ -17,6 +17,7 @@
 pub mod api_token;
 pub mod audit;
 pub mod authority;
+pub mod cancel;
 pub mod command;
 pub mod command_result;
 pub mod command_status;
@@ -27,6 +28,7 @@ pub mod enrollment;
 pub mod enrollment_secret;
 #[cfg(feature = "faults")]
 pub mod fault;
+pub mod held_command;
 pub mod host;
 pub mod host_times;
 pub mod idempotency;

@@ -8,6 +8,16 @@ use crate::{StoreError, Transaction, Writer, command};
 
 /// States from here on are final: nothing leaves them.
 pub const TERMINAL: i16 = 10;
+/// The state of commands that wait for a second admin, or for their turn after one agreed.
+pub const HELD: i16 = -1;
+/// The state of commands that wait for their device.
+pub const QUEUED: i16 = 0;
+/// The state of commands that their device put off.
+pub const NOT_NOW: i16 = 2;
+/// The final state of commands whose time was over.
+pub const EXPIRED: i16 = 13;
+/// The final state of commands that an admin took back.
+pub const CANCELLED: i16 = 14;
 /// The final state of commands whose enrollment ended.
 pub const SUPERSEDED: i16 = 15;
 /// The final state of commands that were taken out of the way.
@@ -60,6 +70,11 @@ impl ActiveModelBehavior for ActiveModel {}
 /// entries is enough.
 pub(crate) fn pending() -> Expr {
     Expr::col((Entity, Column::State)).lt(Expr::cust(TERMINAL.to_string()))
+}
+
+/// What is held; the number stands in the statement for the same reason.
+pub(crate) fn held() -> Expr {
+    Expr::col((Entity, Column::State)).lt(Expr::cust(QUEUED.to_string()))
 }
 
 /// The way from an entry to its command.

@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{FromQueryResult, JoinType, QueryOrder, QuerySelect, Select};
 
-use crate::queue_entry::{Column, Entity, pending, to_command};
+use crate::queue_entry::{Column, Entity, held, pending, to_command};
 use crate::{Database, Reader, StoreError, command};
 
 /// The first pending entries of a channel.
@@ -91,6 +92,7 @@ fn first(enrollment_id: i64, generation: i32, limit: u64) -> Select<Entity> {
     columns()
         .filter(Column::EnrollmentId.eq(enrollment_id))
         .filter(pending())
+        .filter(held().not())
         .filter(Column::Generation.eq(generation))
         .order_by_desc(Column::Priority)
         .order_by_asc(Column::Id)

@@ -14,6 +14,7 @@ mod m20261121_000004_create_access;
 mod m20261127_000005_create_vault;
 mod m20261127_000006_window_queues;
 mod m20261127_000007_create_audit;
+mod m20261127_000008_create_held_commands;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000005_create_vault::Migration),
             Box::new(m20261127_000006_window_queues::Migration),
             Box::new(m20261127_000007_create_audit::Migration),
+            Box::new(m20261127_000008_create_held_commands::Migration),
         ]
     }
 }

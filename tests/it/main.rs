@@ -6,6 +6,7 @@ mod app;
 mod apple_commands;
 mod apple_enroll;
 mod audit;
+mod brakes;
 mod conformance;
 mod crash_hosts;
 mod crash_singletons;

@@ -10,6 +10,7 @@
 
 pub mod authenticate;
 pub mod bodies;
+pub mod cancelled;
 mod certificates;
 pub mod channel;
 pub mod check_in;

@@ -200,6 +200,11 @@ mod tests {
         assert_eq!(State::TERMINAL_CODE, queue_entry::TERMINAL);
         assert_eq!(State::Superseded.code(), queue_entry::SUPERSEDED);
         assert_eq!(State::Parked.code(), queue_entry::PARKED);
+        assert_eq!(State::Cancelled.code(), queue_entry::CANCELLED);
+        assert_eq!(State::Expired.code(), queue_entry::EXPIRED);
+        assert_eq!(State::NotNow.code(), queue_entry::NOT_NOW);
+        assert_eq!(State::Held.code(), queue_entry::HELD);
+        assert_eq!(State::Queued.code(), queue_entry::QUEUED);
         assert_eq!(State::Queued.code(), 0, "the default of new rows");
     }
 }

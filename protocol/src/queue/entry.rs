@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;
 
-/// Where a command stands. States only move to the right (`Queued < Sent < NotNow <` the others), and nothing
+/// Where a command stands. States only move to the right (`Held < Queued < Sent < NotNow <` the others), and nothing
 /// leaves a terminal state: a late or repeated report can never bring a finished command back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
+    /// Waits in its row for a second admin, or for its turn after one agreed. No queue knows of it.
+    Held,
     /// Waits for the device's next poll.
     Queued,
     /// Was handed to the device, which has not answered.
@@ -33,7 +35,8 @@ pub enum State {
 
 impl State {
     /// Every state, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
+        Self::Held,
         Self::Queued,
         Self::Sent,
         Self::NotNow,
@@ -49,6 +52,7 @@ impl State {
     /// The number that stands for this state in rows: below [`State::TERMINAL_CODE`] while the command is pending.
     pub const fn code(self) -> i16 {
         match self {
+            Self::Held => -1,
             Self::Queued => 0,
             Self::Sent => 1,
             Self::NotNow => 2,
@@ -68,6 +72,11 @@ impl State {
     /// The state that a row's number stands for.
     pub fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// Whether a command belongs into a queue.
+    pub const fn is_queued(self) -> bool {
+        self.code() >= Self::Queued.code() && !self.is_terminal()
     }
 
     /// Whether nothing can change any more.

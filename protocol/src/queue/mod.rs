@@ -82,7 +82,7 @@ impl Queue {
     /// Takes in one pending command from its row, wherever its place is.
     pub fn admit(&mut self, entry: Entry) {
         let session = if entry.state == State::Queued { 0 } else { 1 };
-        if !entry.state.is_terminal() {
+        if entry.state.is_queued() {
             self.lanes_mut().insert(entry, session);
         }
     }
@@ -91,7 +91,7 @@ impl Queue {
     /// Known ones are skipped; those beyond the window stay in their rows.
     pub fn enqueue(&mut self, entries: impl IntoIterator<Item = Entry>, at: Timestamp, policy: &Policy) {
         let mut new = false;
-        for entry in entries.into_iter().filter(|entry| !entry.state.is_terminal()) {
+        for entry in entries.into_iter().filter(|entry| entry.state.is_queued()) {
             let lanes = self.lanes_mut();
             new |= !lanes.covers(entry.place()) || lanes.insert(entry, 0);
         }

@@ -302,6 +302,16 @@ fn a_queue_at_rest_holds_no_memory_of_its_own() {
     assert!(size_of::<Queue>() <= 128, "{}", size_of::<Queue>());
 }
 
+#[test]
+fn a_held_command_is_in_no_queue() {
+    let held = Entry { state: State::Held, ..entry(1) };
+    let mut queue = queue([held.clone()]);
+    queue.enqueue([held], at(0), &Policy::default());
+    assert!(queue.is_empty());
+    assert_eq!(turn(&mut queue, &IDLE, at(0)).0, None);
+    assert!(State::ALL.is_sorted() && State::ALL.map(State::code).is_sorted(), "states and their numbers go together");
+}
+
 /// What can happen to a queue in the world.
 #[derive(Clone, Debug)]
 enum Event {

@@ -4,11 +4,11 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, Query};
-use actors::dispatcher::Dispatch;
+use actors::dispatcher::{Dispatch, Dispatched};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use entities::command_status::{self, Filter, Status};
-use entities::{command, host, idempotency};
+use entities::{command, enqueue, host, idempotency};
 use openssl::sha::sha256;
 use protocol::apple::command::Command;
 use protocol::apple::{json, request_types};
@@ -51,6 +51,16 @@ struct Ran<'a> {
     command_uuid: &'a str,
     request_type: &'a str,
     platform: &'a str,
+    /// Ours, for a dangerous command that waits for a second admin: for how many hosts, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldFor>,
+}
+
+/// What a held command waits for.
+#[derive(Clone, Debug, Serialize)]
+struct HeldFor {
+    hosts: usize,
+    message: String,
 }
 
 /// Which results to show.
@@ -115,16 +125,17 @@ pub async fn run(
     let run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let command = read_command(&run.command)?;
     let targets = targets::by_host_uuids(&edge.front.reader, run.host_uuids, &command).await?;
-    let ran = Ran {
-        command_uuid: command.uuid().as_str(),
-        request_type: command.request_type(),
-        platform: &targets.platform,
+    let ran = |held| {
+        let (command_uuid, request_type) = (command.uuid().as_str(), command.request_type());
+        let ran = Ran { command_uuid, request_type, platform: &targets.platform, held };
+        serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))
     };
-    let response = serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let answer = answers.to_keep(&response);
-    let dispatch = dispatch(&command, run.priority, targets.enrollments, &admin.name, answer);
+    let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.enrollments.len(), &command)))?);
+    let to_keep = answers.to_keep(&queued, &held);
+    let dispatch = dispatch(&command, run.priority, targets.enrollments, &admin.name, to_keep);
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
-        Ok(_) => Ok(HttpResponse::Ok().content_type("application/json").body(response)),
+        Ok(Dispatched::Queued) => Ok(HttpResponse::Ok().content_type("application/json").body(queued)),
+        Ok(Dispatched::Held) => Ok(HttpResponse::Accepted().content_type("application/json").body(held)),
         // The same request may have come twice at once: then the other one's answer is ours.
         Err(refusal) => answers.given().await?.ok_or_else(|| refusal.into()),
     }
@@ -178,7 +189,7 @@ pub(super) fn dispatch(
     priority: i16,
     enrollments: Vec<i64>,
     asked_by: &str,
-    answer: Option<idempotency::Answer>,
+    answers: Option<enqueue::Answers>,
 ) -> Dispatch {
     let facts = request_types::facts(command.request_type());
     Dispatch {
@@ -191,7 +202,7 @@ pub(super) fn dispatch(
         time_to_live: facts.time_to_live,
         push: true,
         enrollments,
-        answer,
+        answers,
     }
 }
 
@@ -240,6 +251,7 @@ fn states(status: &str) -> Result<Vec<i16>, ApiError> {
 /// What Fleet calls a state; the ones that Fleet does not know are ours.
 fn status_name(state: State) -> &'static str {
     match state {
+        State::Held => "Held",
         State::Queued | State::Sent => "Pending",
         State::NotNow => "NotNow",
         State::Acknowledged => "Acknowledged",
@@ -267,6 +279,18 @@ impl Shown {
     }
 }
 
+impl HeldFor {
+    fn hosts(hosts: usize, command: &Command) -> Self {
+        let message = format!(
+            "Held: too many hosts for {} within an hour. Another admin has to approve it: \
+             POST /api/v1/fleet/commands/{}/approve with {{\"hosts\": {hosts}}}",
+            command.request_type(),
+            command.uuid(),
+        );
+        Self { hosts, message }
+    }
+}
+
 /// The answer to a request that may be sent again under the same key.
 struct Answers<'a> {
     edge: &'a AdminEdge,
@@ -289,17 +313,18 @@ impl Answers<'_> {
         Ok(Some(response.content_type("application/json").body(given.response)))
     }
 
-    /// The row that makes this answer the one for the key.
-    fn to_keep(&self, response: &[u8]) -> Option<idempotency::Answer> {
+    /// The rows of which one becomes the answer for the key.
+    fn to_keep(&self, queued: &[u8], held: &[u8]) -> Option<enqueue::Answers> {
         let key = self.key.clone()?;
-        Some(idempotency::Answer {
+        let row = |status, response: &[u8]| idempotency::Answer {
             principal: self.admin.to_owned(),
-            key,
+            key: key.clone(),
             request_hash: sha256(self.request_hash),
-            status: 200,
+            status,
             response: response.to_vec(),
             created_at: self.edge.front.clock.now().millis(),
-        })
+        };
+        Some(enqueue::Answers { queued: row(200, queued), held: row(202, held) })
     }
 }
 

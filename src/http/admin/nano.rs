@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload, Query};
 use actors::apns::{PushNow, Upload};
+use actors::dispatcher::Dispatched;
 use actors::host::channel::PushTarget;
 use entities::{enrollment, push_certificate};
 use openssl::pkey::PKey;
@@ -82,13 +83,14 @@ pub async fn enqueue(
         outcomes.insert(id, Outcome { command_error, ..Outcome::default() });
     }
     let rows: Vec<i64> = channels.values().map(|channel| channel.id).collect();
+    let mut held = false;
     if !rows.is_empty() {
         let mut dispatch = dispatch(&command, 0, rows, &admin.name, None);
         dispatch.push = !no_push;
-        edge.front.dispatcher.ask(dispatch, DEADLINE).await?;
+        held = edge.front.dispatcher.ask(dispatch, DEADLINE).await? == Dispatched::Held;
     }
     for id in channels.into_keys() {
-        let push_result = (!no_push).then(|| "scheduled".to_owned());
+        let push_result = (!no_push && !held).then(|| "scheduled".to_owned());
         outcomes.insert(id, Outcome { push_result, ..Outcome::default() });
     }
     let status = status_of(&outcomes);
@@ -97,8 +99,9 @@ pub async fn enqueue(
         "command_uuid": command.uuid().as_str(),
         "request_type": command.request_type(),
     });
-    if no_push && let Some(answer) = answer.as_object_mut() {
-        answer.insert("no_push".into(), true.into());
+    if let Some(answer) = answer.as_object_mut() {
+        answer.extend(no_push.then(|| ("no_push".into(), true.into())));
+        answer.extend(held.then(|| ("held".into(), true.into()))); // ours: it waits for a second admin
     }
     Ok(HttpResponse::build(status).json(answer))
 }
