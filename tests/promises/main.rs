@@ -9,3 +9,4 @@
 mod harness;
 mod p01_never_unenrolls;
 mod p02_survives_kill_nine;
+mod p14_admin_mistakes_are_bounded;
