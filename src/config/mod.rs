@@ -3,6 +3,7 @@
 //! Everything has a default, so that a server starts without any. Everything wrong is said at once, before a port is
 //! bound. Start with [`Settings`]; what each one means for an operator stands in docs/OPERATIONS.md.
 
+mod brakes;
 mod span;
 mod validate;
 
@@ -15,6 +16,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use brakes::BrakeSettings;
 pub use span::Span;
 
 /// All settings.
@@ -158,22 +160,6 @@ pub struct VaultSettings {
     pub file: PathBuf,
     /// The root keys themselves, from the environment; empty for the file.
     pub keys: String,
-}
-
-/// What is too much at once: dangerous commands for more hosts wait for a second admin.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BrakeSettings {
-    /// Hosts that may be erased in an hour without a second admin.
-    pub erase_per_hour: u32,
-    /// Hosts that may be locked.
-    pub lock_per_hour: u32,
-    /// Hosts that may be told to remove profiles.
-    pub remove_profile_per_hour: u32,
-    /// Hosts that get an approved command in a minute at most.
-    pub release_per_minute: u32,
-    /// How long a held command waits for a second admin.
-    pub approve_within: Span,
 }
 
 /// The log.
@@ -367,19 +353,6 @@ impl Default for HostSettings {
             resend_grace: usual.queue.resend_grace.into(),
             max_attempts: usual.queue.max_attempts,
             second_push: usual.queue.second_push.into(),
-        }
-    }
-}
-
-impl Default for BrakeSettings {
-    fn default() -> Self {
-        let usual = actors::brakes::BrakesConfig::default();
-        Self {
-            erase_per_hour: usual.erase_per_hour,
-            lock_per_hour: usual.lock_per_hour,
-            remove_profile_per_hour: usual.remove_profile_per_hour,
-            release_per_minute: usual.release_per_minute,
-            approve_within: usual.approve_within.into(),
         }
     }
 }

@@ -54,10 +54,7 @@ impl Settings {
         );
         unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
         unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
-        unless(
-            self.brakes.release_per_minute > 0,
-            "brakes.release_per_minute: at least 1; with 0, approved commands would never go out",
-        );
+        faults.extend(self.brakes.fault().map(str::to_owned));
         faults
     }
 }

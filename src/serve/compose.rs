@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix::{Arbiter, System};
 use actors::apns::ApnsConfig;
 use actors::authority::AuthorityConfig;
-use actors::brakes::BrakesConfig;
 use actors::clock::Clock;
 use actors::host::HostConfig;
 use actors::supervisor::{Stop, Tree, TreeEnd, watch_panics};
@@ -219,7 +218,7 @@ fn free_port(address: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Config> {
-    let (hosts, scep, brakes) = (&settings.hosts, &settings.scep, &settings.brakes);
+    let (hosts, scep) = (&settings.hosts, &settings.scep);
     let queue = Policy {
         push_again: hosts.push_again.0,
         push_again_cap: hosts.push_again_cap.0,
@@ -237,13 +236,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
     };
     Ok(Config {
         host: Arc::new(HostConfig { queue, idle: hosts.idle.0 }),
-        brakes: Arc::new(BrakesConfig {
-            erase_per_hour: brakes.erase_per_hour,
-            lock_per_hour: brakes.lock_per_hour,
-            remove_profile_per_hour: brakes.remove_profile_per_hour,
-            release_per_minute: brakes.release_per_minute,
-            approve_within: brakes.approve_within.0,
-        }),
+        brakes: Arc::new(settings.brakes.to_config()),
         apns: Arc::new(ApnsConfig { url: settings.apns.url.clone(), root_certificate }),
         authority: Arc::new(AuthorityConfig {
             organization: settings.organization.clone(),
