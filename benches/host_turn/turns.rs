@@ -152,7 +152,7 @@ async fn queue(parts: &Parts, uuid: &str, hosts: Vec<usize>) {
         time_to_live: Duration::from_secs(86_400),
         push: true,
         enrollments: hosts.into_iter().map(|host| host as i64).collect(),
-        answer: None,
+        answers: None,
     };
     while let Err(refusal) = parts.dispatcher.ask(dispatch.clone(), PATIENCE).await {
         assert!(matches!(refusal, Refusal::TryAgain { .. }), "{refusal}"); // the tree is still starting
