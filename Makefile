@@ -1,5 +1,5 @@
 # What people and CI run. `make` alone lists it.
-.PHONY: help check test prove foreign bench demo ci
+.PHONY: help check test simulate prove foreign bench demo ci
 
 help: ## Lists what can be run
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,6 +11,9 @@ check: ## Formatting, lints, documentation
 
 test: ## All tests
 	cargo test --workspace
+
+simulate: ## Ten thousand seeds of the simulation, and every statement of its story failing in every way (minutes)
+	ROOKERY_SEEDS=10000 cargo test --release -p actors --test sim -- --nocapture --test-threads=1
 
 prove: ## Every promise in its full size, one after the other (minutes to an hour)
 	ROOKERY_PROVE=full cargo test --release --test promises -- --nocapture --test-threads=1

@@ -294,7 +294,7 @@ impl Handler<Push> for Apns {
 }
 
 fn tell(hosts: &crate::Hosts, push: &Push, feedback: Feedback) {
-    let pushed = Pushed { enrollment: push.enrollment, token_since: push.target.since, feedback };
+    let pushed = Pushed { enrollment: push.enrollment, target: push.target.clone(), feedback };
     // A host that retired meanwhile, or has too much to do, pushes again by its own timer.
     let _ = hosts.tell_resident(push.host, pushed);
 }

@@ -5,25 +5,46 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use protocol::time::Timestamp;
+use tokio::time::Instant;
 
-/// The wall clock, which tests put forward. Clones tell the same time.
+/// The wall clock, which tests put forward and back. Clones tell the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_millis: Arc<AtomicI64>,
+    runtime: Option<(Timestamp, Instant)>,
 }
 
 impl Clock {
+    /// A clock that shows this moment now and goes on as the runtime's timers do, whose time a test can pause.
+    pub fn of_runtime(now: Timestamp) -> Self {
+        Self { runtime: Some((now, Instant::now())), ..Self::default() }
+    }
+
     /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the operating system")]
     pub fn now(&self) -> Timestamp {
-        let ahead = Duration::from_millis(self.ahead_millis.load(SeqCst).unsigned_abs());
-        Timestamp::from(SystemTime::now()).plus(ahead)
+        let unmoved = match self.runtime {
+            Some((began, since)) => began.plus(since.elapsed()),
+            None => SystemTime::now().into(),
+        };
+        let ahead = self.ahead_millis.load(SeqCst);
+        let by = Duration::from_millis(ahead.unsigned_abs());
+        if ahead < 0 { unmoved.minus(by) } else { unmoved.plus(by) }
     }
 
     /// Puts this clock forward. It goes on from there; only tests do that.
     pub fn advance(&self, by: Duration) {
-        self.ahead_millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), SeqCst);
+        self.ahead_millis.fetch_add(millis(by), SeqCst);
     }
+
+    /// Puts this clock back, as happens to servers in the field.
+    pub fn set_back(&self, by: Duration) {
+        self.ahead_millis.fetch_sub(millis(by), SeqCst);
+    }
+}
+
+fn millis(by: Duration) -> i64 {
+    i64::try_from(by.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -38,5 +59,14 @@ mod tests {
         let after = clone.now();
         assert!(after >= before.plus(Duration::from_secs(3600)));
         assert!(clone.now() >= after);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_of_the_runtime_goes_as_its_timers_do() {
+        let clock = Clock::of_runtime(Timestamp::from_seconds(1000));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(clock.now(), Timestamp::from_seconds(1060));
+        clock.set_back(Duration::from_secs(100));
+        assert_eq!(clock.now(), Timestamp::from_seconds(960));
     }
 }

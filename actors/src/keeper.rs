@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_secs(1);
 const PAGE: usize = 500;
 /// Due rows handled in one tick at most; the rest follows in the next.
 const ROUND: usize = 4000;
+/// How often it is looked for hosts that are to be woken later than any rule asks for: their moments were planned before
+/// the clock was set back.
+const LOOK_BEYOND: Duration = Duration::from_secs(60);
 /// How often it is written who was seen.
 const FLUSH: Duration = Duration::from_secs(30);
 /// How often troubles that are over are forgotten.
@@ -48,6 +51,7 @@ pub struct Keeper {
     clock: Clock,
     hosts: Hosts,
     seen: Seen,
+    longest_wait: Duration,
     looking: bool,
     look_again: bool,
     /// Where the last round ended, when it did not reach the end of what is due.
@@ -76,6 +80,7 @@ impl Keeper {
             clock: parts.clock.clone(),
             hosts: parts.hosts.clone(),
             seen: parts.seen.clone(),
+            longest_wait: parts.config.host.queue.longest_wait(),
             looking: false,
             look_again: false,
             position: START,
@@ -108,6 +113,19 @@ impl Keeper {
                 keeper.look(context);
             }
         }));
+    }
+
+    /// Lets hosts set their rows right that a clock which was set back has put too far away.
+    fn look_beyond(&self) -> ResponseActFuture<Self, ()> {
+        let (reader, hosts) = (self.reader.clone(), self.hosts.clone());
+        let horizon = self.clock.now().plus(self.longest_wait);
+        let looking = async move {
+            match host_times::list_beyond(&reader, horizon.millis(), PAGE).await {
+                Ok(far) => wake(&hosts, &far),
+                Err(error) => tracing::warn!("hosts that are woken too late cannot be read: {error}"),
+            }
+        };
+        Box::pin(looking.into_actor(self))
     }
 
     fn flush(&mut self) -> ResponseActFuture<Self, ()> {
@@ -164,10 +182,7 @@ async fn wake_due(
     let (mut after, mut woken) = (position, 0);
     while woken < ROUND {
         let due = host_times::list_due(reader, now.millis(), after, PAGE).await?;
-        for (wake_at, host) in &due {
-            // A quarantined or overloaded host stays due, and is told again in a later round.
-            let _ = hosts.tell(HostId(*host), Due { stored_wake_at: Timestamp::from_millis(*wake_at) });
-        }
+        wake(hosts, &due);
         woken += due.len();
         match due.last() {
             Some(last) if due.len() == PAGE => after = *last,
@@ -177,11 +192,22 @@ async fn wake_due(
     Ok(after)
 }
 
+fn wake(hosts: &Hosts, rows: &[(i64, i64)]) {
+    for (wake_at, host) in rows {
+        // A quarantined or overloaded host stays due, and is told again in a later round.
+        let _ = hosts.tell(HostId(*host), Due { stored_wake_at: Timestamp::from_millis(*wake_at) });
+    }
+}
+
 impl Actor for Keeper {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(TICK, |keeper, context| keeper.look(context));
+        context.run_interval(LOOK_BEYOND, |keeper, context| {
+            let looking = keeper.look_beyond();
+            context.spawn(looking);
+        });
         context.run_interval(TIDY, |keeper, _| keeper.hosts.forget_old_troubles());
         context.run_interval(FLUSH, |keeper, context| {
             let flushing = keeper.flush();

@@ -245,10 +245,6 @@ async fn insert_entries(
         return Ok(queued);
     }
     let hosts: Vec<i64> = queued.iter().map(|entry| entry.host_id).collect();
-    if request.due_at <= request.now {
-        host_times::wake_now(transaction, hosts, request.now).await?;
-    } else {
-        host_times::wake_by(transaction, hosts.into_iter().map(|host| (host, request.due_at)).collect()).await?;
-    }
+    host_times::wake_for_work(transaction, hosts, request.due_at).await?;
     Ok(queued)
 }

@@ -331,18 +331,25 @@ pub async fn check_out(
         .await
 }
 
-/// Records that APNs calls the token dead, unless a newer token came meanwhile.
+/// Records that APNs calls the token dead that came at a moment. `false`: the channel has another one by now.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn mark_push_dead(writer: &Writer, enrollment_id: i64, since: i64) -> Result<bool, StoreError> {
+pub async fn mark_push_dead(
+    writer: &Writer,
+    enrollment_id: i64,
+    token_since: i64,
+    now: i64,
+) -> Result<bool, StoreError> {
     writer
-        .run((enrollment_id, since), |transaction, (enrollment_id, since)| {
+        .run((enrollment_id, token_since, now), |transaction, (enrollment_id, token_since, now)| {
             Box::pin(async move {
+                // A clock that was set back must not let the token die before it came.
+                let dead_at = Ord::max(now, token_since.saturating_add(1));
                 let done = Entity::update_many()
-                    .col_expr(Column::PushDeadAt, since.into())
+                    .col_expr(Column::PushDeadAt, dead_at.into())
                     .filter(Column::Id.eq(enrollment_id))
-                    .filter(Column::TokenUpdatedAt.lt(since))
+                    .filter(Column::TokenUpdatedAt.eq(token_since))
                     .exec(transaction)
                     .await?;
                 Ok(done.rows_affected == 1)

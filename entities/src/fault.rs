@@ -101,7 +101,10 @@ impl Faults {
     }
 
     /// Opens a pool.
-    pub(crate) async fn connect(&self, options: ConnectOptions) -> Result<Database, DbErr> {
+    pub(crate) async fn connect(&self, mut options: ConnectOptions) -> Result<Database, DbErr> {
+        if self.io.is_some() {
+            options.max_connections(1); // one step at a time needs no more
+        }
         let inner = self.run(sea_orm::Database::connect(options)).await?;
         Ok(Database { inner, faults: self.clone() })
     }
@@ -119,10 +122,13 @@ impl Faults {
         match fate {
             Fate::Runs => self.run(start()).await,
             Fate::Fails => Err(failed()),
-            Fate::FailsAfterwards => self.run(start()).await.and_then(|_| Err(failed())),
+            Fate::FailsAfterwards => {
+                self.discard(self.run(start()).await?);
+                Err(failed())
+            }
             Fate::Hangs => pending().await,
             Fate::HangsAfterwards => {
-                drop(self.run(start()).await);
+                self.discard(self.run(start()).await);
                 pending().await
             }
         }
@@ -133,6 +139,12 @@ impl Faults {
             Some(io) => in_one_step(io, future),
             None => future.await,
         }
+    }
+
+    /// Drops something that may hold a connection where that is at home.
+    fn discard<T>(&self, value: T) {
+        let _at_home = self.io.as_ref().map(Handle::enter);
+        drop(value);
     }
 
     fn held(&self, inner: DatabaseTransaction) -> Held {
@@ -153,8 +165,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _at_home = self.faults.io.as_ref().map(Handle::enter);
-        drop(self.inner.take());
+        self.faults.discard(self.inner.take());
     }
 }
 

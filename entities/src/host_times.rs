@@ -38,25 +38,59 @@ pub async fn list_due(
         .await
 }
 
-/// Makes sure that hosts are woken by a moment at the latest; some may be named more than once.
-pub(crate) async fn wake_by(transaction: &Transaction, mut rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
+/// Hosts that are to be woken only after a moment, the last first.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_beyond(reader: &Reader, moment: i64, limit: usize) -> Result<Vec<(i64, i64)>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let beyond = Entity::find()
+                .select_only()
+                .columns([Column::WakeAt, Column::Id])
+                .filter(Column::WakeAt.gt(moment))
+                .order_by_desc(Column::WakeAt)
+                .limit(limit as u64);
+            Ok(beyond.into_tuple::<(i64, i64)>().all(&database).await?)
+        })
+        .await
+}
+
+/// Makes sure that hosts are woken by a moment at the latest: (host, moment, expected). A row that does not say what its
+/// owner expects gets a moment that its owner cannot know, who so learns of work that nobody told it of.
+pub(crate) async fn wake_by(
+    transaction: &Transaction,
+    mut rows: Vec<(i64, i64, Option<i64>)>,
+) -> Result<(), StoreError> {
     rows.sort_unstable();
     rows.dedup_by_key(|row| row.0);
     for some in in_sizes(&rows) {
-        let new = some.iter().map(|(host_id, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
-        let later = wake_at().is_null().or(wake_at().gt(given("column2")));
-        update(transaction, Column::WakeAt, new, Some(later)).await?;
+        let new = some
+            .iter()
+            .map(|(host_id, at, expected)| -> Vec<Value> { vec![(*host_id).into(), (*at).into(), (*expected).into()] });
+        let (at, expected) = (|| given("column2"), || given("column3"));
+        let as_expected = wake_at().eq(expected()).or(wake_at().is_null().and(expected().is_null()));
+        let moment =
+            Expr::case(as_expected, at()).case(wake_at().lte(at()), wake_at().sub(1_i64)).finally(at().sub(1_i64));
+        set(transaction, Column::WakeAt, moment.into(), new, None).await?;
     }
     Ok(())
 }
 
-/// Makes hosts due at this moment, whatever their rows say.
-pub(crate) async fn wake_now(transaction: &Transaction, mut hosts: Vec<i64>, now: i64) -> Result<(), StoreError> {
+/// Makes hosts due for new work. A host that is due before keeps its moment less a millisecond: its row then says
+/// something else than its owner believes, who so learns of work that nobody told it of.
+pub(crate) async fn wake_for_work(
+    transaction: &Transaction,
+    mut hosts: Vec<i64>,
+    due_at: i64,
+) -> Result<(), StoreError> {
     hosts.sort_unstable();
     hosts.dedup();
     for some in in_sizes(&hosts) {
-        let new = some.iter().map(|host_id| -> Vec<Value> { vec![(*host_id).into(), now.into()] });
-        update(transaction, Column::WakeAt, new, None).await?;
+        let new = some.iter().map(|host_id| -> Vec<Value> { vec![(*host_id).into(), due_at.into()] });
+        let earlier = wake_at().lte(given("column2"));
+        let moment = Expr::case(earlier, wake_at().sub(1_i64)).finally(given("column2"));
+        set(transaction, Column::WakeAt, moment.into(), new, None).await?;
     }
     Ok(())
 }
@@ -106,9 +140,20 @@ async fn update(
     rows: impl Iterator<Item = Vec<Value>>,
     provided: Option<Expr>,
 ) -> Result<(), StoreError> {
+    set(transaction, column, given("column2"), rows, provided).await
+}
+
+/// Sets one column of many hosts, each to what comes of the row and of what is given for it.
+async fn set(
+    transaction: &Transaction,
+    column: Column,
+    value: Expr,
+    rows: impl Iterator<Item = Vec<Value>>,
+    provided: Option<Expr>,
+) -> Result<(), StoreError> {
     let update = Query::update()
         .table(Entity)
-        .value(column, given("column2"))
+        .value(column, value)
         .from(values(rows))
         .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
         .and_where_option(provided)

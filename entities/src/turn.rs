@@ -29,6 +29,8 @@ pub enum Wake {
     By {
         /// The host.
         host_id: i64,
+        /// What the row says, as its owner believes.
+        expected: Option<i64>,
         /// The moment.
         at: i64,
     },
@@ -128,7 +130,7 @@ pub(crate) async fn apply(transaction: &Transaction, turns: &[&Turn]) -> Result<
     let (mut sooner, mut later) = (Vec::new(), Vec::new());
     for wake in turns.iter().filter_map(|turn| turn.wake) {
         match wake {
-            Wake::By { host_id, at } => sooner.push((host_id, at)),
+            Wake::By { host_id, expected, at } => sooner.push((host_id, at, expected)),
             Wake::Later { host_id, expected, at } => later.push((host_id, expected, at)),
         }
     }

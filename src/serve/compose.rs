@@ -228,6 +228,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
         resend_grace: hosts.resend_grace.0,
         max_attempts: hosts.max_attempts,
         second_push: hosts.second_push.0,
+        ..Policy::default()
     };
     let root = &settings.apns.root_certificate;
     let root_certificate = match root.as_os_str().is_empty() {

@@ -15,6 +15,8 @@ use crate::hosts::LetGo;
 
 /// The longest sleep of a timer: clocks jump, and a timer that was armed before a jump must not sleep for years.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+/// When a timer rings again that rang within a turn.
+const AFTER_THE_TURN: Duration = Duration::from_millis(1);
 /// Commands ended in one turn at most.
 const ENDED_AT_ONCE: usize = 256;
 
@@ -30,10 +32,17 @@ impl Handler<Due> for Host {
     type Result = ();
 
     fn handle(&mut self, due: Due, context: &mut Context<Self>) {
-        if matches!(self.standing, Standing::Ready) {
-            self.stored_wake_at = Some(due.stored_wake_at);
-            self.work_off(context);
+        if !matches!(self.standing, Standing::Ready) {
+            return;
         }
+        if self.stored_wake_at == Some(due.stored_wake_at) {
+            return self.work_off(context);
+        }
+        let reading = self.read_untold(due.stored_wake_at);
+        context.wait(reading.map(|read, host, context| match read {
+            Ok(()) => host.work_off(context),
+            Err(_) => host.try_again_later(context),
+        }));
     }
 }
 
@@ -68,8 +77,14 @@ impl Host {
     /// The timer rings. One that was cancelled in the turn during which its time came still gets here, and is none any
     /// more: it must not set another one, which would keep an actor alive that was told to go.
     fn ring(&mut self, context: &mut Context<Self>) {
-        if self.timer.as_ref().is_some_and(|(_, timer)| *timer == context.handle()) {
-            self.timer = None;
+        if self.timer.as_ref().is_none_or(|(_, timer)| *timer != context.handle()) {
+            return;
+        }
+        self.timer = None;
+        if context.waiting() {
+            // A message that came together with the ring has begun its turn: nothing happens beside it.
+            self.timer = Some((self.now(), context.run_later(AFTER_THE_TURN, Self::ring)));
+        } else {
             self.work_off(context);
         }
     }
@@ -88,6 +103,7 @@ impl Host {
             return self.go_on_reading(row, context);
         }
         let now = self.now();
+        self.touched_at = self.touched_at.min(now); // the clock may have been set back
         self.push_what_is_due(now);
         let expired: Vec<(i64, Change)> = self
             .channels
@@ -95,7 +111,7 @@ impl Host {
             .flat_map(|channel| channel.queue.expired(now).map(|change| (channel.row, change)))
             .take(ENDED_AT_ONCE)
             .collect();
-        let wake = self.wake_later(now);
+        let wake = self.wake_change(now);
         if !expired.is_empty() || wake.is_some() {
             return self.commit_due(expired, wake, context);
         }
@@ -126,6 +142,7 @@ impl Host {
         let policy = self.parts.config.clone();
         let host = self.id;
         for channel in &mut self.channels {
+            channel.queue.set_right(now, &policy.queue);
             if channel.queue.push_at().is_none_or(|at| at > now) {
                 continue;
             }
@@ -135,12 +152,17 @@ impl Host {
         }
     }
 
-    /// The change that a row needs which says "due", although nothing is due before a later moment.
-    fn wake_later(&self, now: Timestamp) -> Option<Wake> {
-        let stored = self.stored_wake_at.filter(|stored| *stored <= now)?;
+    /// The change that a row needs which says "due" although nothing is due before a later moment, which does not say it
+    /// soon enough, or which says a moment that no clock but a wrong one can have planned.
+    fn wake_change(&self, now: Timestamp) -> Option<Wake> {
         let at = self.wake_at();
-        let later = at.is_none_or(|at| at > stored);
-        later.then(|| Wake::Later { host_id: self.id.0, expected: stored.millis(), at: at.map(Timestamp::millis) })
+        let horizon = now.plus(self.parts.config.queue.longest_wait());
+        match self.stored_wake_at {
+            Some(stored) if stored > horizon || stored <= now && at.is_none_or(|at| at > stored) => {
+                Some(Wake::Later { host_id: self.id.0, expected: stored.millis(), at: at.map(Timestamp::millis) })
+            }
+            _ => self.wake_sooner(at),
+        }
     }
 
     fn commit_due(&mut self, expired: Vec<(i64, Change)>, wake: Option<Wake>, context: &mut Context<Self>) {

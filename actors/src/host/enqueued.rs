@@ -1,5 +1,7 @@
 //! Commands were queued in this host's rows while its actor is at work: it takes them in and pushes.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use bytes::Bytes;
 use protocol::ids::Generation;
@@ -31,7 +33,7 @@ impl Handler<Enqueued> for Host {
         if !matches!(self.standing, Standing::Ready) {
             return;
         }
-        self.stored_wake_at = Some(self.stored_wake_at.map_or(queued.due_at, |stored| stored.min(queued.due_at)));
+        self.stored_wake_at = Some(wake_for_work(self.stored_wake_at, queued.due_at));
         let (now, policy) = (self.now(), self.parts.config.clone());
         // A generation that is over keeps nothing: its rows were superseded, or will not be handed out.
         let channel = self.channel_of_row(queued.enrollment);
@@ -44,6 +46,14 @@ impl Handler<Enqueued> for Host {
             self.touched_at = now;
         }
         self.push_now(context);
+    }
+}
+
+/// What the row of a host says after work was queued for it: `entities::host_times` writes the same.
+fn wake_for_work(stored: Option<Timestamp>, due_at: Timestamp) -> Timestamp {
+    match stored {
+        Some(stored) if stored <= due_at => stored.minus(Duration::from_millis(1)),
+        _ => due_at,
     }
 }
 

@@ -224,7 +224,7 @@ impl Host {
     fn touch(&mut self) {
         let now = self.now();
         self.touched_at = now;
-        if now.since(self.noted_at) >= Seen::OFTEN_ENOUGH {
+        if now < self.noted_at || now.since(self.noted_at) >= Seen::OFTEN_ENOUGH {
             self.noted_at = now;
             self.parts.seen.note(self.id, now);
         }

@@ -91,13 +91,13 @@ impl Host {
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
         self.guard.suspect(handled);
         fault::point("host.report.decided");
+        rows.wake = self.wake_sooner(decision.wake_at.into_iter().chain(others_wake_at).min());
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         if rows.is_empty() {
             channel.adopt(&decision);
             self.rearm(context);
             return at_once(Ok(None));
         }
-        rows.wake = self.wake_sooner(decision.wake_at.into_iter().chain(others_wake_at).min());
         self.commit(id, decision, rows, body)
     }
 
@@ -133,7 +133,8 @@ impl Host {
     /// The change of the row's wake-up time that work which is due sooner needs.
     pub(super) fn wake_sooner(&self, wake_at: Option<Timestamp>) -> Option<Wake> {
         let at = wake_at.filter(|at| self.stored_wake_at.is_none_or(|stored| *at < stored))?;
-        Some(Wake::By { host_id: self.id.0, at: at.millis() })
+        let expected = self.stored_wake_at.map(Timestamp::millis);
+        Some(Wake::By { host_id: self.id.0, expected, at: at.millis() })
     }
 
     /// Remembers what the row says now.

@@ -1,7 +1,7 @@
 //! A long queue is in memory only as far as a window of it reaches. Here more of it is read.
 
 use actix::prelude::*;
-use entities::queue_window;
+use entities::{StoreError, queue_window};
 use protocol::ids::CommandUuid;
 use protocol::queue::{Entry, State, Window};
 use protocol::time::Timestamp;
@@ -18,6 +18,38 @@ impl Host {
     pub(super) fn read_on(&mut self, row: i64) -> Turn<()> {
         let in_memory = self.channel_of_row(row).map_or(0, |channel| channel.queue.in_memory() as u64);
         self.read_first(row, in_memory.saturating_add(in_memory.max(WINDOW)))
+    }
+
+    /// The row says that the host is due at another moment than memory believes: somebody queued commands and could not
+    /// tell. They are read, so that the row is not set to a later moment before they were tried.
+    pub(super) fn read_untold(&mut self, stored_wake_at: Timestamp) -> Turn<()> {
+        let channels: Vec<(i64, i32, u64)> = self
+            .channels
+            .iter()
+            .map(|channel| {
+                let limit = (channel.queue.in_memory() as u64).saturating_add(WINDOW);
+                (channel.row, channel.generation.0, limit)
+            })
+            .collect();
+        let reader = self.parts.reader.clone();
+        let reading = async move {
+            let mut windows = Vec::with_capacity(channels.len());
+            for (row, generation, limit) in channels {
+                windows.push((row, queue_window::of_channel(&reader, row, generation, limit).await?));
+            }
+            Ok::<_, StoreError>(windows)
+        };
+        Box::pin(reading.into_actor(self).map(move |read, host, _| {
+            let (now, policy) = (host.now(), host.parts.config.clone());
+            for (row, rows) in read.map_err(Refusal::soon)? {
+                let Some(channel) = host.channel_of_row(row) else { continue };
+                if channel.queue.extend(window(&rows)) > 0 {
+                    channel.queue.schedule(now, &policy.queue);
+                }
+            }
+            host.stored_wake_at = Some(stored_wake_at);
+            Ok(())
+        }))
     }
 
     fn read_first(&mut self, row: i64, limit: u64) -> Turn<()> {

@@ -186,12 +186,9 @@ fn choose(
 
 fn may_go(slot: &Slot, session: Session, now: Timestamp, policy: &Policy) -> bool {
     let entry = &slot.entry;
-    let rests = entry.no_blind_resend
-        && entry.attempts > 0
-        && entry.sent_at.is_some_and(|sent| now < sent.plus(policy.resend_grace));
     let had_in_session = entry.state != State::Queued && slot.session == session.number;
     let deferred = entry.state == State::NotNow && session.not_now_seen;
-    now < entry.expires_at && !rests && !had_in_session && !deferred
+    now < entry.expires_at && !entry.rests(now, policy) && !had_in_session && !deferred
 }
 
 impl Session {

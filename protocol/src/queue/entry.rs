@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::apple::push::MAX_BACK_OFF;
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;
 
@@ -146,6 +147,25 @@ pub struct Policy {
     pub max_attempts: i16,
     /// A second push after an enrollment: APNs may lose one sent right after the token was made.
     pub second_push: Duration,
+    /// The longest time for which APNs may ask that a token be left alone.
+    pub longest_rest: Duration,
+}
+
+impl Policy {
+    /// Longer than any wait that these rules ask for: what is due later than that was planned by another clock.
+    pub fn longest_wait(&self) -> Duration {
+        let waits = [
+            self.push_again,
+            self.push_again_cap,
+            self.not_now,
+            self.not_now_safety,
+            self.resend_grace,
+            self.second_push,
+            self.longest_rest,
+        ];
+        let longest = waits.into_iter().max().unwrap_or_default();
+        longest.saturating_add(longest / 4) // waits are spread by a fifth
+    }
 }
 
 impl Default for Policy {
@@ -159,11 +179,19 @@ impl Default for Policy {
             resend_grace: Duration::from_secs(300),
             max_attempts: 10,
             second_push: Duration::from_secs(10),
+            longest_rest: MAX_BACK_OFF,
         }
     }
 }
 
 impl Entry {
+    /// Whether it is too early to hand a command out again that is dangerous twice. One that was handed out in a future
+    /// farther away than the grace was so by a clock that has been set back since.
+    pub(super) fn rests(&self, now: Timestamp, policy: &Policy) -> bool {
+        let near = |sent: Timestamp| now.since(sent).max(sent.since(now)) < policy.resend_grace;
+        self.no_blind_resend && self.attempts > 0 && self.sent_at.is_some_and(near)
+    }
+
     pub(super) fn changed(&self, state: State, at: Timestamp) -> Change {
         Change {
             id: self.id,

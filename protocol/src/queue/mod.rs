@@ -145,6 +145,15 @@ impl Queue {
         self.wakeups.push_at(!self.is_empty())
     }
 
+    /// Sets the schedule of pushes right, in case the clock was set back since it was made, or rows were read that said
+    /// nothing of it.
+    pub fn set_right(&mut self, now: Timestamp, policy: &Policy) {
+        self.wakeups = self.wakeups.set_right(now, policy);
+        if !self.is_empty() && self.push_at().is_none() {
+            self.schedule(now, policy);
+        }
+    }
+
     /// The schedule of pushes.
     pub fn wakeups(&self) -> Wakeups {
         self.wakeups

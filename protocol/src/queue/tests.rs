@@ -173,6 +173,23 @@ fn a_dangerous_command_rests_before_it_is_handed_out_again() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_delays_neither_a_push_nor_a_dangerous_command() {
+    let policy = Policy::default();
+    let mut queue = queue([Entry { no_blind_resend: true, ..entry(1) }]);
+    let (then, now) = (at(10 * 86_400), at(0));
+    assert_eq!(turn(&mut queue, &IDLE, at(-1)).0, Some(1));
+    assert_eq!(turn(&mut queue, &IDLE, at(4)).0, None, "it rests");
+    queue.set_wakeups(queue.wakeups().pushed(then, &policy).not_before(then.plus(policy.longest_rest)));
+    queue.set_right(now, &policy);
+    assert_eq!(queue.push_at(), Some(now), "nothing that these rules plan is so far away");
+    let sound = queue.wakeups().pushed(now, &policy).not_before(now.plus(policy.longest_rest));
+    queue.set_wakeups(sound);
+    queue.set_right(now, &policy);
+    assert_eq!(queue.wakeups(), sound, "what was planned by this clock stays");
+    assert_eq!(turn(&mut queue, &IDLE, at(-86_400)).0, Some(1), "it was handed out by another clock");
+}
+
+#[test]
 fn a_command_waits_for_the_one_it_comes_after() {
     let mut queue = queue([Entry { priority: -1, ..entry(1) }, Entry { after: Some(1), ..entry(2) }]);
     assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(1));

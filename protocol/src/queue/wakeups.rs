@@ -47,6 +47,18 @@ impl Wakeups {
         Some(self.rest_until.map_or(push_at, |rest| rest.max(push_at)))
     }
 
+    /// Sets right what was planned before the clock was set back: moments beyond every wait that there is would otherwise
+    /// have to be lived through.
+    pub(super) fn set_right(self, now: Timestamp, policy: &Policy) -> Self {
+        let horizon = now.plus(policy.longest_wait());
+        Self {
+            push_at: self.push_at.map(|at| if at > horizon { now } else { at }),
+            pushed_at: self.pushed_at.map(|at| at.min(now)),
+            rest_until: self.rest_until.filter(|until| *until <= horizon),
+            ..self
+        }
+    }
+
     /// New work: push then, or as soon as the quiet time after the last push is over.
     pub(super) fn work_queued(self, then: Timestamp, policy: &Policy) -> Self {
         let quiet_until = self.pushed_at.map_or(then, |at| at.plus(policy.push_quiet).max(then));
