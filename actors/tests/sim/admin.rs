@@ -37,7 +37,7 @@ pub(crate) async fn run(world: Rc<World>, life: Rc<Life>) {
                 time_to_live: Duration::from_secs(if short_lived { 90 } else { 14 * 86_400 }),
                 push: random.permille(800),
                 enrollments: rows,
-                answer: None,
+                answers: None,
             };
             actix::spawn(queue(world.clone(), life.clone(), targets, short_lived, dispatch));
         }

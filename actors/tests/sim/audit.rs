@@ -62,7 +62,7 @@ fn check_entry(world: &World, life: &Life, entry: &Status) {
         State::Expired => commands.get(uuid).is_some_and(|command| command.short_lived),
         State::Superseded => was_enrolled_since(world, device, commands.get(uuid)),
         State::Parked => known.handed_out.get(uuid).copied().unwrap_or(0) + known.asked_in_vain >= 10,
-        State::Cancelled => false,
+        State::Cancelled | State::Held => false,
     };
     let name = device.name();
     world.expect(life, name, possible, || format!("{uuid} is {state:?}, and the device said {word:?}"));

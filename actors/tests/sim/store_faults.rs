@@ -124,7 +124,7 @@ async fn story(world: &Rc<World>, life: &Rc<Life>) {
             time_to_live: Duration::from_secs(86_400),
             push,
             enrollments,
-            answer: None,
+            answers: None,
         };
         admin::queue(world.clone(), life.clone(), targets, false, dispatch)
     };
