@@ -1,5 +1,5 @@
 # What people and CI run. `make` alone lists it.
-.PHONY: help check test simulate prove foreign bench demo ci
+.PHONY: help check test simulate prove fuzz foreign bench demo ci
 
 help: ## Lists what can be run
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,10 @@ simulate: ## Ten thousand seeds of the simulation, and every statement of its st
 
 prove: ## Every promise in its full size, one after the other (minutes to an hour)
 	ROOKERY_PROVE=full cargo test --release --test promises -- --nocapture --test-threads=1
+
+fuzz: ## Five million inputs for all parsers together, with overflow checks (about ten minutes)
+	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true ROOKERY_FUZZ=5000000 \
+		cargo test --release -p protocol --test fuzz campaign -- --nocapture
 
 foreign: ## Foreign programs against a running server
 	tests/foreign/run

@@ -9,4 +9,7 @@
 mod harness;
 mod p01_never_unenrolls;
 mod p02_survives_kill_nine;
+mod p05_no_input_aborts;
 mod p14_admin_mistakes_are_bounded;
+#[path = "../../protocol/tests/fuzz/parsers/mod.rs"]
+mod parsers;

@@ -15,6 +15,9 @@ use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
 
+/// The refusal of a certificate that was promised to another device.
+pub(crate) const ANOTHERS_PROMISE: &str = "the certificate was promised to another device";
+
 /// A device's `Authenticate`.
 #[derive(Debug, Message)]
 #[rtype(result = "Answer<()>")]
@@ -67,8 +70,8 @@ impl Host {
                     at_once(Err(Refusal::Forbidden("the certificate belongs to another enrollment")))
                 }
                 Some(_) if row.renewal => host.vouch(&authenticate.sender),
-                _ if !keeps_promise(&row, &authenticate) => {
-                    at_once(Err(Refusal::Forbidden("the certificate was promised to another device")))
+                _ if !keeps_promise(&row, &describe(&authenticate.sender, &authenticate.message)) => {
+                    at_once(Err(Refusal::Forbidden(ANOTHERS_PROMISE)))
                 }
                 _ => host.begin_generation(&authenticate),
             }
@@ -118,9 +121,7 @@ pub fn describe(sender: &Sender, message: &apple::check_in::Authenticate) -> hos
 }
 
 /// A challenge that was made for one device yields no identity for another.
-fn keeps_promise(row: &identity::Model, authenticate: &Authenticate) -> bool {
-    let serial = authenticate.message.serial_number.as_deref();
-    let uuid = Some(authenticate.sender.channel.device_id.as_str());
+pub(crate) fn keeps_promise(row: &identity::Model, shown: &host::Description) -> bool {
     let kept = |promised: &Option<String>, shown: Option<&str>| promised.is_none() || promised.as_deref() == shown;
-    kept(&row.promised_serial, serial) && kept(&row.promised_uuid, uuid)
+    kept(&row.promised_serial, shown.serial.as_deref()) && kept(&row.promised_uuid, Some(&shown.uuid))
 }

@@ -124,7 +124,8 @@ async fn authenticate(
     let host = match vetted.host {
         Some(host) => host,
         None => {
-            let admit = Admit { description: describe(&sender, &message), enrollment: sender.channel.id.clone() };
+            let (description, enrollment) = (describe(&sender, &message), sender.channel.id.clone());
+            let admit = Admit { description, enrollment, fingerprint: sender.fingerprint };
             edge.front.registrar.ask(admit, DEADLINE).await?
         }
     };

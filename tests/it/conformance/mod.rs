@@ -10,6 +10,7 @@ mod admin_steps;
 mod at_once;
 mod device_steps;
 mod generated;
+mod proxied;
 mod resumption;
 mod script;
 mod stage;
@@ -52,7 +53,7 @@ async fn every_case_holds_on_every_store() {
         },
         async |world: &mut World| {
             let begun = Instant::now();
-            let failures = run(world, &groups).await;
+            let (count, failures) = run(world, &groups).await;
             println!("conformance on {}: {count} cases in {:.1?}", world.store(), begun.elapsed());
             assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
         },
@@ -66,11 +67,12 @@ fn named(name: &str, text: &str) -> Vec<Group> {
     groups
 }
 
-/// Runs all groups one after the other; what failed, a line each.
-async fn run(world: &World, groups: &[Group]) -> Vec<String> {
+/// Runs all groups one after the other: how many cases there were, and what failed, a line each.
+async fn run(world: &World, groups: &[Group]) -> (usize, Vec<String>) {
     let only = std::env::var("ROOKERY_CONFORMANCE").unwrap_or_default();
-    let mut failures = Vec::new();
+    let (mut count, mut failures) = (0, Vec::new());
     for (number, group) in groups.iter().enumerate().filter(|(_, group)| group.title.contains(&only)) {
+        count += group.count();
         let mut stage = Stage::new(world, u32::try_from(number).unwrap());
         if let Err(why) = play(&mut stage, &group.setup).await {
             failures.push(format!("{}: {why}", group.title));
@@ -83,7 +85,7 @@ async fn run(world: &World, groups: &[Group]) -> Vec<String> {
         }
         failures.extend(stage.findings().into_iter().map(|finding| format!("{}: {finding}", group.title)));
     }
-    failures
+    (count, failures)
 }
 
 async fn play(stage: &mut Stage<'_>, steps: &[Step]) -> Result<(), String> {

@@ -47,7 +47,7 @@ impl<'a> SignedMessage<'a> {
         info.end()?;
 
         let mut data = Reader::only(explicit.body, tag::SEQUENCE)?;
-        data.take(tag::INTEGER)?;
+        version(&mut data)?;
         let digests = data.enter(tag::SET)?;
         let content = read_content(data.enter(tag::SEQUENCE)?)?;
         let certificates = data.enter(tag::CONTEXT_0)?;
@@ -111,9 +111,15 @@ pub(in crate::pki) fn attribute<'a>(attributes: &'a [u8], oid: &[u8]) -> Option<
     found
 }
 
+/// Passes over a version (RFC 5652 section 10.2.5): 0 to 5, so one byte. OpenSSL refuses others, and so the quick check of a
+/// known signer must not take them either.
+fn version(reader: &mut Reader<'_>) -> Option<()> {
+    reader.take(tag::INTEGER).filter(|version| matches!(version.body, [0..=5])).map(|_| ())
+}
+
 impl<'a> SignerInfo<'a> {
     fn read(mut reader: Reader<'a>) -> Option<Self> {
-        reader.take(tag::INTEGER)?;
+        version(&mut reader)?;
         let signer = SignerName::read(reader.next()?)?;
         let digest = Algorithm::read(reader.enter(tag::SEQUENCE)?)?;
         let attributes = reader.optional(tag::CONTEXT_0).map(|attributes| attributes.raw);

@@ -1,0 +1,299 @@
+//! One target for each parser: it takes any bytes, and what it yields must keep a few rules. Panics are findings.
+//!
+//! The in-process mutator (`tests/fuzz/main.rs`) and cargo-fuzz (`protocol/fuzz`) run the same functions.
+
+use protocol::apple::channel::{ChannelKind, EnrollmentId};
+use protocol::apple::check_in::DeclarationKind;
+use protocol::apple::command::Command;
+use protocol::apple::declarative::StatusReport;
+use protocol::apple::enrollment_profile::EnrollmentProfile;
+use protocol::apple::message::Message;
+use protocol::apple::profile::Profile;
+use protocol::apple::push::{Answer, Feedback, is_topic};
+use protocol::apple::{json, platform, plist};
+use protocol::ids::{CommandUuid, serial_number};
+use protocol::pki::authority::Authority;
+use protocol::pki::scep::client::{Request as ClientRequest, read_ca_certificates};
+use protocol::pki::scep::{Policy, Request, RequestKind, TransactionId, message_parameter};
+use protocol::pki::signature::{Fast, KnownSigner, SignedMessage, header, verify};
+use protocol::pki::{Certificate, Fingerprint, PublicKey, ServerName, Signer};
+use protocol::time::Timestamp;
+
+use super::mutator::{self, Shape};
+use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
+
+/// What every parser gets as its limit.
+const MAX: usize = 1 << 20;
+
+/// One target.
+pub(crate) struct Target {
+    /// Its name, and the folder of its corpus.
+    pub(crate) name: &'static str,
+    /// The parsers that it reaches, as `file::function`.
+    pub(crate) parsers: &'static [&'static str],
+    /// Takes an input.
+    pub(crate) run: fn(&[u8]),
+    /// What its inputs are made of.
+    pub(crate) seeds: fn() -> Vec<Vec<u8>>,
+    /// How they are built.
+    pub(crate) shape: Shape,
+    /// How many of a thousand inputs it gets; slow ones get few.
+    pub(crate) share: usize,
+}
+
+const fn target(
+    name: &'static str,
+    (shape, share): (Shape, usize),
+    parsers: &'static [&'static str],
+    seeds: fn() -> Vec<Vec<u8>>,
+    run: fn(&[u8]),
+) -> Target {
+    Target { name, parsers, run, seeds, shape, share }
+}
+
+const TEXT: Shape = Shape::Text;
+const DER: Shape = Shape::Der;
+
+/// All of them.
+#[rustfmt::skip]
+pub(crate) static TARGETS: &[Target] = &[
+    target("message", (TEXT, 150), &["message::parse"], seeds::messages, message),
+    target("plist", (TEXT, 150), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
+    target("report_json", (TEXT, 70), &["json::from_xml"], seeds::messages, report_json),
+    target("command", (TEXT, 80), &["command::parse"], seeds::commands, command),
+    target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
+    target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
+    target("status", (TEXT, 70), &["declarative::parse"], seeds::json, status),
+    target("apns", (TEXT, 60), &["push::of", "push::is_topic"], seeds::json, apns),
+    target("admin_json", (TEXT, 70), &["json::to_value"], seeds::json, admin_json),
+    target("signature", (DER, 40), &["verify::verify"], seeds::signatures, signature),
+    target("known_signer", (DER, 40), &["message::walk"], seeds::signatures, known_signer),
+    target("certificate", (DER, 60), &["certificate::parse", "certificate::of", "public_key::from_spki"], seeds::certificates, certificate),
+    target("scep_request", (DER, 8), &["request::open"], seeds::scep_requests, scep_request),
+    target("scep_csr", (DER, 2), &["csr::read"], seeds::requests, scep_csr),
+    target("scep_reply", (DER, 8), &["client::read_reply"], seeds::scep_replies, scep_reply),
+    target("ca_certificates", (DER, 20), &["client::read_ca_certificates"], seeds::certificates, ca_certificates),
+    target("pem", (Shape::Bytes, 12), &["certificate::from_pem", "signer::from_pem", "authority::from_pem"], seeds::pems, pem),
+    target("base64", (Shape::Bytes, 30), &["mod::header", "mod::message_parameter"], seeds::texts, base64),
+    target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "channel::parse", "check_in::parse", "issue::parse",
+        "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str"], seeds::texts, names),
+];
+
+/// Pieces that break parsers.
+pub(crate) static TOKENS: &[&[u8]] = &[
+    b"<dict>",
+    b"</dict>",
+    b"<array>",
+    b"</array>",
+    b"<key>UDID</key>",
+    b"<string/>",
+    b"<data>AAAA</data>",
+    b"<data>=</data>",
+    b"<integer>-9223372036854775808</integer>",
+    b"<integer>0x8000000000000000</integer>",
+    b"<real>nan</real>",
+    b"<real>1e999</real>",
+    b"<date>9999-12-31T23:59:59Z</date>",
+    b"<date>-0001-01-01T00:00:00Z</date>",
+    b"<true/>",
+    b"&#0;",
+    b"&#x110000;",
+    b"&lol;",
+    b"]]>",
+    b"<![CDATA[",
+    b"<!--",
+    b"-->",
+    b"<?xml version=\"1.0\" encoding=\"UTF-16\"?>",
+    b"<!DOCTYPE plist [<!ENTITY a \"b\">]>",
+    b"bplist00",
+    b"\xEF\xBB\xBF",
+    b"\xED\xA0\x80",
+    b"\0",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"null",
+    b"\\u0000",
+    b"\\ud800",
+    b"1e400",
+    b"-0",
+    b"\"$data\":\"\"",
+    b"\"$date\":\"\"",
+    b"\x30\x80",
+    b"\x00\x00",
+    b"\x30\x84\xff\xff\xff\xff",
+    b"\x02\x01\x00",
+    b"-----BEGIN CERTIFICATE-----",
+    b"-----END CERTIFICATE-----",
+    b"%00",
+    b":",
+    b"9999999999999999999",
+];
+
+fn message(input: &[u8]) {
+    if let Ok(Message::Report(report)) = Message::parse(input, MAX) {
+        let _ = report.to_json().to_string();
+    }
+}
+
+/// What was read is written so that it is read again as the same.
+fn plist_value(input: &[u8]) {
+    if let Ok(value) = plist::parse(input, MAX) {
+        let written = plist::to_xml(&value);
+        let again = plist::parse(&written, usize::MAX).expect("what we write we read");
+        assert_eq!(plist::to_xml(&again), written, "what we read we write");
+    }
+    if let Ok(text) = std::str::from_utf8(input) {
+        let _ = plist::parse_date(text);
+    }
+}
+
+fn report_json(input: &[u8]) {
+    if let Ok(json) = json::from_xml(input, MAX) {
+        let text = json.to_string();
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "JSON of ours is JSON");
+    }
+}
+
+fn command(input: &[u8]) {
+    let fallback = CommandUuid::parse("fallback").expect("it is short");
+    if let Ok(command) = Command::parse(input, MAX, fallback.clone()) {
+        let again = Command::parse(&command.to_xml(), usize::MAX, fallback).expect("what we write we read");
+        assert_eq!(again.uuid(), command.uuid());
+        assert_eq!(again.to_xml(), command.to_xml());
+        let _ = command.missing_arguments();
+    }
+}
+
+fn profile(input: &[u8]) {
+    if let Ok(profile) = Profile::parse(input, MAX) {
+        let written = profile.to_xml();
+        let again = Profile::parse(&written, usize::MAX).expect("what we write we read");
+        // As JSON: there the order of entries means nothing, and what is not a number equals itself.
+        let json = |xml: &[u8]| json::from_xml(xml, usize::MAX).expect("what we write we read");
+        assert!(json(&again.to_xml()) == json(&written), "what we read we write");
+    }
+}
+
+fn enrollment_profile(input: &[u8]) {
+    if let Ok(profile) = EnrollmentProfile::parse(input, MAX) {
+        let written = profile.to_xml().expect("what we read we write");
+        EnrollmentProfile::parse(&written, usize::MAX).expect("what we write we read");
+    }
+}
+
+fn status(input: &[u8]) {
+    if let Ok(report) = StatusReport::parse(input, MAX) {
+        assert_eq!(report.raw, input, "a report is kept as it came");
+    }
+}
+
+fn apns(input: &[u8]) {
+    for status in [200, 400, 403, 410, 429, 500] {
+        let text = std::str::from_utf8(input).ok();
+        let answer = Answer { status, apns_id: text, retry_after: text, body: input, received_at: NOW };
+        let feedback = Feedback::of(&answer);
+        let _ = feedback.kills_token_of(NOW);
+    }
+    if let Ok(text) = std::str::from_utf8(input) {
+        let _ = is_topic(text);
+    }
+}
+
+/// A command of an admin becomes a property list that is read again.
+fn admin_json(input: &[u8]) {
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(input) else { return };
+    if let Ok(value) = json::to_value(&json) {
+        plist::parse(&plist::to_xml(&value), usize::MAX).expect("what we write we read");
+    }
+}
+
+fn signature(input: &[u8]) {
+    let _ = verify(input, Some(BODY));
+    let _ = verify(input, None);
+}
+
+/// The quick way accepts nothing that the careful way refuses, but for what nobody signs: other certificates and digests,
+/// revocation lists and unsigned attributes, which the careful way has to read too.
+fn known_signer(input: &[u8]) {
+    let Some(message) = SignedMessage::walk(input) else { return };
+    for known in [&KEYS.rsa, &KEYS.ec] {
+        let signer = KnownSigner::from_certificate(known.certificate()).expect("it is one of ours");
+        if signer.check(&message, BODY) == Fast::Accepted {
+            let verified = verify(input, Some(BODY)).or_else(|_| {
+                let signed = mutator::der::signed_parts(input, known.certificate().der());
+                verify(&signed.expect("it was walked"), Some(BODY))
+            });
+            let verified = verified.expect("what the quick way accepts, the careful way accepts");
+            assert_eq!(verified.signer.fingerprint(), known.certificate().fingerprint());
+        }
+    }
+}
+
+fn certificate(input: &[u8]) {
+    let _ = Fingerprint::of(input);
+    if let Ok(key) = PublicKey::from_spki(input) {
+        let _ = key.to_pkey();
+    }
+    let Ok(certificate) = Certificate::parse(input) else { return };
+    assert_eq!(certificate.der(), input);
+    let _ = (certificate.public_key().map(|key| key.to_pkey().is_ok()), certificate.is_valid_at(NOW));
+    let _ = (certificate.subject_common_name(), certificate.subject_user_id(), certificate.serial());
+    let _ = certificate.is_issued_by(KEYS.authority.certificate());
+    let _ = certificate.to_pem();
+}
+
+fn scep_request(input: &[u8]) {
+    for allow_legacy in [false, true] {
+        let _ = Request::open(input, KEYS.authority.signer(), &Policy { allow_legacy });
+    }
+}
+
+/// A request that is sealed and signed as it should be, around any bytes.
+fn scep_csr(input: &[u8]) {
+    let authority = &KEYS.authority;
+    let sealed = ClientRequest::new(RequestKind::Enroll, input, &KEYS.requester, authority.certificate(), PROTECTION);
+    let _ =
+        Request::open(sealed.expect("it can be sealed").message(), authority.signer(), &Policy { allow_legacy: true });
+}
+
+fn scep_reply(input: &[u8]) {
+    let _ = KEYS.request.read_reply(input, &KEYS.requester, KEYS.authority.certificate());
+}
+
+fn ca_certificates(input: &[u8]) {
+    let _ = read_ca_certificates(input);
+}
+
+fn pem(input: &[u8]) {
+    if let Ok(certificate) = Certificate::from_pem(input) {
+        let written = certificate.to_pem().expect("what we read we write");
+        let again = Certificate::from_pem(written.as_bytes()).expect("what we write we read");
+        assert_eq!(again.der(), certificate.der());
+    }
+    let _ = Signer::from_pem(input, input);
+    let _ = Authority::from_pem(input, input);
+}
+
+fn base64(input: &[u8]) {
+    for decoded in [header(input), message_parameter(input)].into_iter().flatten() {
+        assert!(decoded.len() <= input.len());
+    }
+}
+
+fn names(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Some(uuid) = CommandUuid::parse(text) {
+        assert_eq!(uuid.as_str(), text);
+    }
+    if let Some(id) = EnrollmentId::parse(text) {
+        assert!(id.as_str().starts_with(id.device().as_str()));
+    }
+    if let Some(moment) = Timestamp::parse_rfc3339(text) {
+        let _ = moment.to_rfc3339();
+    }
+    let _ = (serial_number(text), ChannelKind::parse(text), DeclarationKind::parse(text));
+    let _ = (TransactionId::parse(text), ServerName::parse(text).is_ok(), platform::platform(text));
+    let _ = text.parse::<Fingerprint>();
+}
