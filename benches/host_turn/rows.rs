@@ -39,22 +39,16 @@ impl Rows {
         rows
     }
 
-    /// Gives every host `each` commands that ended, and the first host `queued` commands that did not.
-    pub(crate) async fn with_history(hosts: usize, each: usize, queued: usize) -> Self {
+    /// Gives every host but the first `each` commands that ended.
+    pub(crate) async fn with_history(hosts: usize, each: usize) -> Self {
         let rows = Self::with_hosts(hosts).await;
         let command = "INSERT INTO command (id, uuid, request_type, body, created_at) SELECT i, printf('past-%d', i), \
                        'ProfileList', randomblob(300), 0 FROM n";
-        rows.insert(command, each.max(queued)).await;
-        let entry = |host: &str, command: &str, state: u8, from: &str| {
-            format!(
-                "INSERT INTO queue_entry (host_id, enrollment_id, command_id, generation, priority, state, attempts, \
-                 not_now_tally, no_blind_resend, created_at, expires_at, changed_at) SELECT {host}, {host}, {command}, 1, 0, \
-                 {state}, 0, 0, false, 0, 4102444800000, 0 FROM {from}"
-            )
-        };
-        let past = entry("h.id", "n.i", 10, "n, (SELECT id FROM host WHERE id > 1) AS h");
-        rows.insert(&past, each).await;
-        rows.insert(&entry("1", "n.i", 0, "n"), queued).await;
+        rows.insert(command, each).await;
+        let past = "INSERT INTO queue_entry (host_id, enrollment_id, command_id, generation, priority, state, attempts, \
+                    not_now_tally, no_blind_resend, created_at, expires_at, changed_at) SELECT h.id, h.id, n.i, 1, 0, 10, 0, 0, \
+                    false, 0, 4102444800000, 0 FROM n, (SELECT id FROM host WHERE id > 1) AS h";
+        rows.insert(past, each).await;
         rows.run("ANALYZE").await;
         rows
     }
