@@ -18,10 +18,11 @@ use protocol::time::Timestamp;
 use tokio::runtime::Handle as Io;
 use tokio::sync::Semaphore;
 
-use crate::ask::{Answer, Ask, Refusal};
+use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::host::channel::PushTarget;
 use crate::host::pushed::Pushed;
+use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 
@@ -31,6 +32,8 @@ pub const PRODUCTION: &str = "https://api.push.apple.com";
 const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
 /// Pushes of one topic that may be under way at once.
 const UNDER_WAY: usize = 500;
+/// How often it is said that a topic has no certificate.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// How long one push may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
@@ -55,6 +58,8 @@ pub struct Apns {
     hosts: crate::Hosts,
     config: Arc<ApnsConfig>,
     topics: HashMap<String, Topic>,
+    /// When it was last said that a topic has no certificate: a whole fleet may have it.
+    complained_at: Option<Timestamp>,
     tally: Arc<Tally>,
 }
 
@@ -137,6 +142,7 @@ impl Apns {
             hosts: parts.hosts.clone(),
             config: parts.config.apns.clone(),
             topics: HashMap::new(),
+            complained_at: None,
             tally: parts.pushes.clone(),
         };
         let address = actor.start();
@@ -173,6 +179,7 @@ impl Actor for Apns {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
         let loading = self.load().map(|loaded, apns: &mut Self, context: &mut Context<Self>| {
             if let Err(refusal) = loaded {
                 apns.guard.fail(refusal.to_string());
@@ -183,26 +190,7 @@ impl Actor for Apns {
     }
 }
 
-impl Handler<Stop> for Apns {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        context.stop();
-    }
-}
-
-impl<M> Handler<Ask<M>> for Apns
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+singleton!(Apns);
 
 impl Handler<Upload> for Apns {
     type Result = ResponseActFuture<Self, Answer<(String, Timestamp)>>;
@@ -272,7 +260,10 @@ impl Handler<Push> for Apns {
         let now = self.clock.now();
         self.guard.gauge().turn(now);
         let Some(topic) = self.topics.get_mut(&*push.target.topic) else {
-            tracing::warn!(apns.topic = %push.target.topic, "no push certificate for this topic; upload one");
+            if self.complained_at.is_none_or(|at| now < at || now.since(at) >= COMPLAIN_EVERY) {
+                self.complained_at = Some(now);
+                tracing::warn!(apns.topic = %push.target.topic, "no push certificate for this topic; upload one");
+            }
             return self.answer(&push, Feedback::Unavailable { after: SERVICE_BACK_OFF });
         };
         if let Some(until) = topic.rests_until.filter(|until| *until > now) {

@@ -152,10 +152,24 @@ impl<A: Actor> Handle<A> {
         M: Message<Result = Answer<T>> + Send + 'static,
         T: Send + 'static,
     {
-        let Some((address, gauge)) = self.now() else { return Err(Refusal::soon("the actor has not started")) };
-        let (question, asked) = Ask::new(message, Some(gauge));
+        let asked = self.offer(message)?;
+        answer(asked, deadline).await
+    }
+
+    /// Puts a question into the mailbox. Through the handle's own address: every copy of an address has a free place, so that
+    /// a mailbox which is reached through copies is never full.
+    fn offer<M, T>(&self, message: M) -> Answer<Asked<T>>
+    where
+        A: Handler<Ask<M>>,
+        A::Context: ToEnvelope<A, Ask<M>>,
+        M: Message<Result = Answer<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(Place { address, gauge }) = &*place else { return Err(Refusal::soon("the actor has not started")) };
+        let (question, asked) = Ask::new(message, Some(gauge.clone()));
         match address.try_send(question) {
-            Ok(()) => answer(asked, deadline).await,
+            Ok(()) => Ok(asked),
             Err(SendError::Full(_)) => Err(Refusal::soon("the actor has too much to do")),
             Err(SendError::Closed(_)) => Err(Refusal::soon("the actor is being restarted")),
         }
@@ -170,14 +184,9 @@ impl<A: Actor> Handle<A> {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        if let Some((address, _)) = self.now() {
-            address.do_send(message);
+        if let Some(place) = &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+            place.address.do_send(message);
         }
-    }
-
-    fn now(&self) -> Option<(Addr<A>, Arc<Gauge>)> {
-        let place = self.place.read().unwrap_or_else(PoisonError::into_inner);
-        place.as_ref().map(|place| (place.address.clone(), place.gauge.clone()))
     }
 }
 

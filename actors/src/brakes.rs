@@ -16,11 +16,12 @@ use protocol::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::Hosts;
-use crate::ask::{Answer, Ask, Handle};
+use crate::ask::{Answer, Handle};
 use crate::clock::Clock;
 use crate::host::cancelled::Cancelled;
 use crate::host::enqueued::Enqueued;
 use crate::keeper::{Keeper, Look};
+use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 
@@ -196,7 +197,10 @@ impl Brakes {
                 no_blind_resend: released.no_blind_resend,
             };
             let (enrollment, generation) = (made.enrollment_id, Generation(made.generation));
-            self.hosts.insist(HostId(made.host_id), Enqueued { enrollment, generation, entry, body: None, due_at });
+            self.hosts.insist(
+                HostId(made.host_id),
+                Enqueued { enrollment, generation, entry, body: None, push_at: due_at, due_at },
+            );
         }
         self.keeper.tell(Look);
     }
@@ -242,32 +246,14 @@ impl Actor for Brakes {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
         self.look_back(context);
         context.run_interval(TICK, Self::release);
         context.run_interval(LAPSE, Self::lapse);
     }
 }
 
-impl Handler<Stop> for Brakes {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        context.stop();
-    }
-}
-
-impl<M> Handler<Ask<M>> for Brakes
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+singleton!(Brakes);
 
 impl Handler<Cancel> for Brakes {
     type Result = ResponseActFuture<Self, Answer<Option<cancel::Cancelled>>>;

@@ -1,29 +1,35 @@
 //! Queues commands for many hosts: the rows first, all of them or none, then those hosts that are at work are told. The
-//! others are due from that moment on, and the keeper wakes them.
+//! others are due from that moment on, and the keeper wakes them. The rows of those at work say that they are due a little
+//! later: by then their devices have usually come, and nobody need look whether the hosts heard of the command.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 use entities::Writer;
-use entities::enqueue::{self, Answers, Brake, Enqueue, Queued};
+use entities::enqueue::{self, Answers, Brake, Channel, Enqueue, Queued};
 use protocol::apple::danger::Danger;
 use protocol::ids::{CommandUuid, Generation, HostId};
 use protocol::queue::{Entry, State};
 use protocol::time::Timestamp;
 
 use crate::Hosts;
-use crate::ask::{Answer, Ask, Handle};
+use crate::ask::{Answer, Handle};
 use crate::brakes::{BrakesConfig, HOUR};
 use crate::clock::Clock;
 use crate::host::bodies::KEPT_BYTES;
 use crate::host::enqueued::Enqueued;
 use crate::keeper::{Keeper, Look};
+use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 
 /// How long a command waits for the device's own poll when no push was wanted.
-const NO_PUSH: std::time::Duration = std::time::Duration::from_secs(300);
+const NO_PUSH: Duration = Duration::from_secs(300);
+/// When the keeper looks after a host that was at work and was told: it may have ended at that moment.
+const LOOKED_AFTER: Duration = Duration::from_secs(10);
 
 /// The actor.
 pub struct Dispatcher {
@@ -44,6 +50,15 @@ pub enum Dispatched {
     Held,
 }
 
+/// A channel that a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its host.
+    pub host: HostId,
+    /// Its row.
+    pub enrollment: i64,
+}
+
 /// Queues a command for channels.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Answer<Dispatched>")]
@@ -61,11 +76,11 @@ pub struct Dispatch {
     /// Whether doing it twice is dangerous.
     pub no_blind_resend: bool,
     /// How long it stays worth doing.
-    pub time_to_live: std::time::Duration,
+    pub time_to_live: Duration,
     /// Whether hosts are pushed at once, rather than a little later.
     pub push: bool,
-    /// The channels' rows.
-    pub enrollments: Vec<i64>,
+    /// Who gets it.
+    pub channels: Vec<Target>,
     /// The answers to keep, when the request came with a key.
     pub answers: Option<Answers>,
 }
@@ -94,7 +109,14 @@ impl Dispatcher {
         Some(Brake { since: now.minus(HOUR).millis(), limit: self.brakes.limit(class), waits_until })
     }
 
-    fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], due_at: Timestamp, expires_at: Timestamp) {
+    /// When the rows of hosts say that they are due.
+    fn due(&self, dispatch: &Dispatch, push_at: Timestamp) -> Due {
+        let at_work = |target: &&Target| dispatch.push && self.hosts.is_resident(target.host);
+        let told = dispatch.channels.iter().filter(at_work).map(|target| target.host).collect();
+        Due { push_at, told }
+    }
+
+    fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], due: &Due, expires_at: Timestamp) {
         let body = Some(&dispatch.body).filter(|body| body.len() <= KEPT_BYTES).cloned();
         for made in queued {
             let entry = Entry {
@@ -109,45 +131,45 @@ impl Dispatcher {
                 after: None,
                 no_blind_resend: dispatch.no_blind_resend,
             };
+            let host = HostId(made.host_id);
             let told = Enqueued {
                 enrollment: made.enrollment_id,
                 generation: Generation(made.generation),
                 entry,
                 body: body.clone(),
-                due_at,
+                push_at: due.push_at,
+                due_at: due.of(host),
             };
-            self.hosts.insist(HostId(made.host_id), told);
+            self.hosts.insist(host, told);
         }
-        if dispatch.push {
+        if dispatch.push && queued.iter().any(|made| !due.told.contains(&HostId(made.host_id))) {
             self.keeper.tell(Look);
         }
     }
 }
 
+/// When the hosts of a command are due.
+struct Due {
+    push_at: Timestamp,
+    /// Hosts that are at work, and will be told.
+    told: HashSet<HostId>,
+}
+
+impl Due {
+    fn of(&self, host: HostId) -> Timestamp {
+        if self.told.contains(&host) { self.push_at.plus(LOOKED_AFTER) } else { self.push_at }
+    }
+}
+
 impl Actor for Dispatcher {
     type Context = Context<Self>;
-}
 
-impl Handler<Stop> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        context.stop();
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
     }
 }
 
-impl<M> Handler<Ask<M>> for Dispatcher
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+singleton!(Dispatcher);
 
 impl Handler<Dispatch> for Dispatcher {
     type Result = ResponseActFuture<Self, Answer<Dispatched>>;
@@ -157,7 +179,9 @@ impl Handler<Dispatch> for Dispatcher {
         let now = self.clock.now();
         self.guard.gauge().turn(now);
         let expires_at = now.plus(dispatch.time_to_live);
-        let due_at = if dispatch.push { now } else { now.plus(NO_PUSH) };
+        let due = self.due(&dispatch, if dispatch.push { now } else { now.plus(NO_PUSH) });
+        let channel =
+            |target: &Target| Channel { enrollment_id: target.enrollment, due_at: due.of(target.host).millis() };
         let rows = Enqueue {
             uuid: dispatch.uuid.as_str().to_owned(),
             request_type: dispatch.request_type.clone(),
@@ -166,10 +190,9 @@ impl Handler<Dispatch> for Dispatcher {
             priority: dispatch.priority,
             no_blind_resend: dispatch.no_blind_resend,
             expires_at: expires_at.millis(),
-            enrollments: dispatch.enrollments.clone(),
+            channels: dispatch.channels.iter().map(channel).collect(),
             brake: self.brake(&dispatch, now),
             answers: dispatch.answers.clone(),
-            due_at: due_at.millis(),
             now: now.millis(),
         };
         let writer = self.writer.clone();
@@ -181,7 +204,7 @@ impl Handler<Dispatch> for Dispatcher {
                 tracing::warn!(hosts, asked_by, "a {} waits for a second admin", dispatch.request_type);
                 return Ok(Dispatched::Held);
             }
-            dispatcher.tell_hosts(&dispatch, &queued.entries, due_at, expires_at);
+            dispatcher.tell_hosts(&dispatch, &queued.entries, &due, expires_at);
             Ok(Dispatched::Queued)
         }))
     }

@@ -22,6 +22,7 @@ pub mod notary;
 pub mod pusher;
 pub mod registrar;
 pub mod seen;
+mod singleton;
 pub mod supervisor;
 pub mod tree;
 pub mod trust;

@@ -7,9 +7,10 @@ use protocol::apple::channel::EnrollmentId;
 use protocol::ids::HostId;
 use protocol::pki::Fingerprint;
 
-use crate::ask::{Answer, Ask, Refusal};
+use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::host::authenticate::{ANOTHERS_PROMISE, keeps_promise};
+use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 
@@ -46,28 +47,13 @@ impl Registrar {
 
 impl Actor for Registrar {
     type Context = Context<Self>;
-}
 
-impl Handler<Stop> for Registrar {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        context.stop();
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
     }
 }
 
-impl<M> Handler<Ask<M>> for Registrar
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+singleton!(Registrar);
 
 impl Handler<Admit> for Registrar {
     type Result = ResponseActFuture<Self, Answer<HostId>>;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actors::ask::Refusal;
-use actors::dispatcher::Dispatch;
+use actors::dispatcher::{Dispatch, Target};
 use actors::host::Sender;
 use actors::host::report::Report;
 use actors::tree::Parts;
@@ -154,7 +154,7 @@ async fn queue(parts: &Parts, uuid: &str, hosts: Vec<usize>) {
         no_blind_resend: false,
         time_to_live: Duration::from_secs(86_400),
         push: true,
-        enrollments: hosts.into_iter().map(|host| host as i64).collect(),
+        channels: hosts.into_iter().map(|host| Target { host: HostId(host as i64), enrollment: host as i64 }).collect(),
         answers: None,
     };
     while let Err(refusal) = parts.dispatcher.ask(dispatch.clone(), PATIENCE).await {

@@ -8,6 +8,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{LockType, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect};
 
+use crate::turn::in_sizes;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Transaction, Writer};
 
@@ -124,11 +125,27 @@ pub async fn write(writer: &Writer, event: Event) -> Result<(), StoreError> {
 
 /// Adds an event to the chain in the transaction that makes it true.
 pub(crate) async fn record(transaction: &Transaction, vault: &Vault, event: Event) -> Result<(), StoreError> {
-    let before = end_in(transaction, vault).await?;
-    let row = event.follow(&before)?;
-    let hash = HASH.seal(vault, &[&row.id], &row.hash)?;
-    let head = head::ActiveModel { id: Set(ONLY), last: Set(row.id), hash: Set(hash) };
-    Entity::insert(ActiveModel::from(row).reset_all()).exec_without_returning(transaction).await?;
+    record_all(transaction, vault, [event]).await
+}
+
+/// Adds events to the chain, in this order, in the transaction that makes them true.
+pub(crate) async fn record_all(
+    transaction: &Transaction,
+    vault: &Vault,
+    events: impl IntoIterator<Item = Event>,
+) -> Result<(), StoreError> {
+    let mut end = end_in(transaction, vault).await?;
+    let mut rows = Vec::new();
+    for event in events {
+        let row = event.follow(&end);
+        end = Anchor { id: row.id, hash: row.hash_after(&end.hash) };
+        rows.push(ActiveModel::from(Model { hash: end.hash.to_vec(), ..row }).reset_all());
+    }
+    for some in in_sizes(&rows) {
+        Entity::insert_many(some.to_vec()).exec_without_returning(transaction).await?;
+    }
+    let hash = HASH.seal(vault, &[&end.id], end.hash)?;
+    let head = head::ActiveModel { id: Set(ONLY), last: Set(end.id), hash: Set(hash) };
     let move_on =
         OnConflict::column(head::Column::Id).update_columns([head::Column::Last, head::Column::Hash]).to_owned();
     head::Entity::insert(head).on_conflict(move_on).exec_without_returning(transaction).await?;
@@ -232,9 +249,9 @@ fn open_end(head: Option<(i64, Sealed)>, vault: &Vault) -> Result<Anchor, StoreE
 }
 
 impl Event {
-    /// The row that follows the end of the chain.
-    fn follow(self, before: &Anchor) -> Result<Model, StoreError> {
-        let mut row = Model {
+    /// The row that follows the end of the chain, without its hash.
+    fn follow(self, before: &Anchor) -> Model {
+        Model {
             id: before.id + 1,
             at: self.at,
             actor: bounded(&self.actor),
@@ -242,9 +259,7 @@ impl Event {
             target: bounded(&self.target),
             detail: bounded(&self.detail),
             hash: Vec::new(),
-        };
-        row.hash = row.hash_after(&before.hash).to_vec();
-        Ok(row)
+        }
     }
 }
 

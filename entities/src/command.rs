@@ -1,10 +1,14 @@
 //! Table `command`: the text of a command, once for all the hosts it was queued for.
 
-use sea_orm::QuerySelect;
-use sea_orm::entity::prelude::*;
+use std::collections::HashMap;
 
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Query;
+use sea_orm::{ConnectionTrait, QuerySelect, QueryTrait};
+
+use crate::turn::in_sizes;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
-use crate::{Reader, StoreError, queue_entry};
+use crate::{Reader, StoreError, Transaction, queue_entry};
 
 /// Sealed once when a command is queued, opened when it is handed out or shown.
 pub(crate) static BODY: SealedColumn =
@@ -43,6 +47,22 @@ impl Model {
     pub fn open(&self, vault: &Vault) -> Result<Vec<u8>, StoreError> {
         BODY.open(vault, &[&self.uuid], &self.body)
     }
+}
+
+/// Writes commands; returns the row of each by its name.
+pub(crate) async fn insert(
+    transaction: &Transaction,
+    rows: Vec<ActiveModel>,
+) -> Result<HashMap<String, i64>, StoreError> {
+    let mut ids = HashMap::with_capacity(rows.len());
+    for some in in_sizes(&rows) {
+        let mut insert = Entity::insert_many(some.to_vec()).into_query();
+        insert.returning(Query::returning().columns([Column::Id, Column::Uuid]));
+        for row in transaction.query_all(&insert).await? {
+            ids.insert(row.try_get_by_index(1)?, row.try_get_by_index(0)?);
+        }
+    }
+    Ok(ids)
 }
 
 /// The document of a queue entry's command.

@@ -1,13 +1,13 @@
-//! The rows of one request to queue a command for many channels: all of them or none.
+//! The rows of requests to queue commands, each for one channel or many: all rows of a request or none.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, Value};
 use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sea_orm::{DbErr, JoinType, QueryResult, QuerySelect};
 
 use crate::audit::{self, Event};
+use crate::turn::{given, in_sizes, values};
 use crate::vault::{Sealed, Vault};
 use crate::{StoreError, Transaction, Writer, command, enrollment, held_command, host_times, idempotency, queue_entry};
 
@@ -29,15 +29,22 @@ pub struct Enqueue {
     /// When it stops being worth doing.
     pub expires_at: i64,
     /// The channels it is for.
-    pub enrollments: Vec<i64>,
+    pub channels: Vec<Channel>,
     /// What holds a dangerous command back; `None` for others.
     pub brake: Option<Brake>,
     /// The answers to keep, when the request came with a key: if it is queued, and if it is held.
     pub answers: Option<Answers>,
-    /// When the hosts are due for it.
-    pub due_at: i64,
     /// When it was asked.
     pub now: i64,
+}
+
+/// A channel that a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Its row.
+    pub enrollment_id: i64,
+    /// When its host is due for the command.
+    pub due_at: i64,
 }
 
 /// When a dangerous command has to wait for a second admin.
@@ -96,62 +103,87 @@ impl Queued {
     }
 }
 
+/// A request whose secrets are sealed.
+pub(crate) struct Request {
+    asked: Enqueue,
+    body: Sealed,
+    /// The answers for its key: if it is queued, and if it is held.
+    answers: Option<(idempotency::Model, idempotency::Model)>,
+}
+
 /// Queues a command for all the named channels, and makes their hosts due at once. One that the brake stops is held for
 /// all of them.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when the command's name is taken, the idempotency key was used, or a channel is not enabled.
-pub async fn enqueue(writer: &Writer, request: Enqueue) -> Result<Enqueued, StoreError> {
+pub async fn enqueue(writer: &Writer, asked: Enqueue) -> Result<Enqueued, StoreError> {
     let vault = writer.vault();
-    let body = command::BODY.seal(vault, &[&request.uuid], &request.body)?;
-    let answers = match &request.answers {
+    let body = command::BODY.seal(vault, &[&asked.uuid], &asked.body)?;
+    let answers = match &asked.answers {
         Some(Answers { queued, held }) => Some((queued.seal(vault)?, held.seal(vault)?)),
         None => None,
     };
-    let input = (vault.clone(), Arc::new(request), body, answers);
-    writer
-        .run(input, |transaction, (vault, request, body, answers)| {
-            Box::pin(enqueue_in(transaction, vault, request, body, answers))
-        })
-        .await
+    writer.enqueue(Request { asked, body, answers }).await
 }
 
-/// Queued, held.
-type SealedAnswers = (idempotency::Model, idempotency::Model);
-
-async fn enqueue_in(
+/// Writes the rows of many requests, with one statement for each kind of row. What a brake may stop is written by itself: how
+/// many hosts there were before it is read from rows. Fails as a whole when one request cannot be done: the caller then
+/// tries fewer.
+pub(crate) async fn apply(
     transaction: &Transaction,
-    vault: Vault,
-    request: Arc<Enqueue>,
-    body: Sealed,
-    answers: Option<SealedAnswers>,
-) -> Result<Enqueued, StoreError> {
-    let brake = stopped_by(transaction, &request).await?;
-    if let Some((queued, held)) = answers {
-        idempotency::keep(transaction, if brake.is_some() { held } else { queued }).await?;
+    vault: &Vault,
+    requests: &[&Request],
+) -> Result<Vec<Enqueued>, StoreError> {
+    let mut made = Vec::with_capacity(requests.len());
+    for some in requests.chunk_by(|one, next| one.asked.brake.is_none() && next.asked.brake.is_none()) {
+        let brake = match some {
+            [one] => stopped_by(transaction, &one.asked).await?,
+            _ => None,
+        };
+        made.extend(apply_alike(transaction, vault, some, brake).await?);
     }
-    let row = command::ActiveModel {
+    Ok(made)
+}
+
+/// Writes requests that are all queued, or one that a brake holds.
+async fn apply_alike(
+    transaction: &Transaction,
+    vault: &Vault,
+    requests: &[&Request],
+    brake: Option<&Brake>,
+) -> Result<Vec<Enqueued>, StoreError> {
+    let held = brake.is_some();
+    let answers = requests.iter().filter_map(|request| request.answers.as_ref());
+    idempotency::keep(transaction, answers.map(|(queued, answer)| if held { answer } else { queued })).await?;
+    let commands = requests.iter().map(|Request { asked, body, .. }| command::ActiveModel {
         id: ActiveValue::NotSet,
-        uuid: Set(request.uuid.clone()),
-        request_type: Set(request.request_type.clone()),
-        body: Set(body),
-        created_by: Set(request.created_by.clone()),
-        created_at: Set(request.now),
-    };
-    let command_id = command::Entity::insert(row).exec(transaction).await?.last_insert_id;
-    let mut queued = Vec::with_capacity(request.enrollments.len());
-    for some in request.enrollments.chunks(500) {
-        queued.extend(insert_entries(transaction, &request, brake, command_id, some).await?);
+        uuid: Set(asked.uuid.clone()),
+        request_type: Set(asked.request_type.clone()),
+        body: Set(body.clone()),
+        created_by: Set(asked.created_by.clone()),
+        created_at: Set(asked.now),
+    });
+    let ids = command::insert(transaction, commands.collect()).await?;
+    let asked: Vec<(i64, &Enqueue)> =
+        requests.iter().filter_map(|request| Some((*ids.get(&request.asked.uuid)?, &request.asked))).collect();
+    let mut made = insert_entries(transaction, &asked, held).await?;
+    let mut wakes = Vec::new();
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for Request { asked, .. } in requests {
+        let entries = ids.get(&asked.uuid).and_then(|id| made.remove(id)).unwrap_or_default();
+        if entries.len() != asked.channels.len() {
+            let missing = asked.channels.len() - entries.len();
+            return Err(StoreError::Conflict(format!("{missing} of the hosts are not enrolled")));
+        }
+        wakes.extend(asked.wakes(&entries));
+        outcomes.push(Enqueued { held, entries });
     }
-    if queued.len() != request.enrollments.len() {
-        let missing = request.enrollments.len() - queued.len();
-        return Err(StoreError::Conflict(format!("{missing} of the hosts are not enrolled")));
+    audit::record_all(transaction, vault, requests.iter().map(|request| event_of(&request.asked, held))).await?;
+    match (brake, requests) {
+        (Some(brake), [one]) => hold(transaction, &one.asked, brake, &ids).await?,
+        _ => host_times::wake_for_work(transaction, wakes).await?,
     }
-    audit::record(transaction, &vault, event_of(&request, brake.is_some())).await?;
-    if let Some(brake) = brake {
-        hold(transaction, &request, brake, command_id).await?;
-    }
-    Ok(Enqueued { held: brake.is_some(), entries: queued })
+    Ok(outcomes)
 }
 
 /// The brake, where it stops this request: too many hosts got such a command lately. Those that a second admin agreed to,
@@ -173,15 +205,20 @@ async fn stopped_by<'r>(transaction: &Transaction, request: &'r Enqueue) -> Resu
         .filter(held_command::Column::CommandId.is_null())
         .filter(queue_entry::Column::State.ne(queue_entry::CANCELLED));
     let mut hosts = HashSet::<i64>::from_iter(recent.into_tuple::<i64>().all(transaction).await?);
-    hosts.extend(&request.enrollments);
+    hosts.extend(request.channels.iter().map(|channel| channel.enrollment_id));
     Ok(Some(brake).filter(|brake| hosts.len() as u64 > brake.limit))
 }
 
-async fn hold(transaction: &Transaction, request: &Enqueue, brake: &Brake, command_id: i64) -> Result<(), StoreError> {
+async fn hold(
+    transaction: &Transaction,
+    request: &Enqueue,
+    brake: &Brake,
+    ids: &HashMap<String, i64>,
+) -> Result<(), StoreError> {
     let row = held_command::ActiveModel {
-        command_id: Set(command_id),
+        command_id: Set(ids.get(&request.uuid).copied().unwrap_or_default()),
         asked_by: Set(request.created_by.clone().unwrap_or_default()),
-        hosts: Set(i64::try_from(request.enrollments.len()).unwrap_or(i64::MAX)),
+        hosts: Set(i64::try_from(request.channels.len()).unwrap_or(i64::MAX)),
         state: Set(held_command::WAITING),
         waits_until: Set(brake.waits_until),
         time_to_live: Set(request.expires_at.saturating_sub(request.now)),
@@ -198,53 +235,72 @@ fn event_of(request: &Enqueue, held: bool) -> Event {
         actor: request.created_by.clone().unwrap_or_default(),
         action: if held { "command.hold" } else { "command.queue" },
         target: request.uuid.clone(),
-        detail: format!("{} for {} channels", request.request_type, request.enrollments.len()),
+        detail: format!("{} for {} channels", request.request_type, request.channels.len()),
     }
 }
 
-/// Copies host and generation from the channel's own row, so that a new generation never gets an old command.
+impl Enqueue {
+    /// When the hosts of these entries are due: (host, moment).
+    fn wakes(&self, entries: &[Queued]) -> Vec<(i64, i64)> {
+        let due: HashMap<i64, i64> =
+            self.channels.iter().map(|channel| (channel.enrollment_id, channel.due_at)).collect();
+        entries
+            .iter()
+            .map(|entry| (entry.host_id, due.get(&entry.enrollment_id).copied().unwrap_or(self.now)))
+            .collect()
+    }
+
+    /// What an entry takes from its request.
+    fn values(&self, command_id: i64, channel: Channel, state: i16) -> Vec<Value> {
+        let mut values: Vec<Value> = vec![channel.enrollment_id.into(), command_id.into(), self.priority.into()];
+        values.extend([self.no_blind_resend.into(), self.now.into(), self.expires_at.into(), state.into()]);
+        values
+    }
+}
+
+/// The entries of requests, by their commands. Host and generation are copied from the channel's own row, so that a new
+/// generation never gets an old command.
 async fn insert_entries(
     transaction: &Transaction,
-    request: &Enqueue,
-    brake: Option<&Brake>,
-    command_id: i64,
-    enrollments: &[i64],
-) -> Result<Vec<Queued>, StoreError> {
+    asked: &[(i64, &Enqueue)],
+    held: bool,
+) -> Result<HashMap<i64, Vec<Queued>>, StoreError> {
     use queue_entry::Column as To;
-    let (is_one, is_on) =
-        (enrollment::Column::Id.is_in(enrollments.iter().copied()), enrollment::Column::Enabled.eq(true));
-    let from = Query::select()
-        .columns([enrollment::Column::HostId, enrollment::Column::Id, enrollment::Column::Generation])
-        .expr(Expr::value(command_id))
-        .expr(Expr::value(request.priority))
-        .expr(Expr::value(request.no_blind_resend))
-        .expr(Expr::value(request.now))
-        .expr(Expr::value(request.expires_at))
-        .expr(Expr::value(request.now))
-        .expr(Expr::value(if brake.is_some() { queue_entry::HELD } else { queue_entry::QUEUED }))
-        .from(enrollment::Entity)
-        .and_where(is_one)
-        .and_where(is_on)
-        .to_owned();
-    let of_channel = [To::HostId, To::EnrollmentId, To::Generation];
-    let of_request = [To::CommandId, To::Priority, To::NoBlindResend, To::CreatedAt, To::ExpiresAt, To::ChangedAt];
-    let columns = of_channel.into_iter().chain(of_request).chain([To::State]);
-    let made = [To::Id, To::HostId, To::EnrollmentId, To::Generation];
-    let insert = Query::insert()
-        .into_table(queue_entry::Entity)
-        .columns(columns)
-        .select_from(from)
-        .map_err(|error| StoreError::NotApplied(error.to_string()))?
-        .returning(Query::returning().columns(made))
-        .to_owned();
-    let mut queued = Vec::with_capacity(enrollments.len());
-    for row in transaction.query_all(&insert).await? {
-        queued.push(Queued::read(&row)?);
+    let state = if held { queue_entry::HELD } else { queue_entry::QUEUED };
+    let rows: Vec<(i64, &Enqueue, Channel)> = asked
+        .iter()
+        .flat_map(|(id, request)| request.channels.iter().map(|channel| (*id, *request, *channel)))
+        .collect();
+    let of_channel = [To::HostId, To::Generation];
+    let of_request =
+        [To::EnrollmentId, To::CommandId, To::Priority, To::NoBlindResend, To::CreatedAt, To::ExpiresAt, To::State];
+    let mut made: HashMap<i64, Vec<Queued>> = HashMap::with_capacity(asked.len());
+    for some in in_sizes(&rows) {
+        let values = values(some.iter().map(|(id, request, channel)| request.values(*id, *channel, state)));
+        let is_one = Expr::col((enrollment::Entity, enrollment::Column::Id)).eq(given("column1"));
+        let from = Query::select()
+            .columns([enrollment::Column::HostId, enrollment::Column::Generation].map(|of| (enrollment::Entity, of)))
+            .exprs(["column1", "column2", "column3", "column4", "column5", "column6", "column7", "column5"].map(given))
+            .from(values)
+            .join(JoinType::InnerJoin, enrollment::Entity, is_one)
+            .and_where(Expr::col((enrollment::Entity, enrollment::Column::Enabled)).eq(true))
+            .to_owned();
+        let insert = Query::insert()
+            .into_table(queue_entry::Entity)
+            .columns(of_channel.into_iter().chain(of_request).chain([To::ChangedAt]))
+            .select_from(from)
+            .map_err(|error| StoreError::NotApplied(error.to_string()))?
+            .returning(Query::returning().columns([
+                To::Id,
+                To::HostId,
+                To::EnrollmentId,
+                To::Generation,
+                To::CommandId,
+            ]))
+            .to_owned();
+        for row in transaction.query_all(&insert).await? {
+            made.entry(row.try_get_by_index(4)?).or_default().push(Queued::read(&row)?);
+        }
     }
-    if brake.is_some() {
-        return Ok(queued);
-    }
-    let hosts: Vec<i64> = queued.iter().map(|entry| entry.host_id).collect();
-    host_times::wake_for_work(transaction, hosts, request.due_at).await?;
-    Ok(queued)
+    Ok(made)
 }

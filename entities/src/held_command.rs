@@ -235,7 +235,7 @@ async fn release_some(transaction: &Transaction, row: &Model, most: u64, now: i6
             .to_owned();
         transaction.execute(&update).await?;
     }
-    host_times::wake_for_work(transaction, entries.iter().map(|entry| entry.host_id).collect(), now).await?;
+    host_times::wake_for_work(transaction, entries.iter().map(|entry| (entry.host_id, now)).collect()).await?;
     let command = command::Entity::find_by_id(row.command_id).select_only().column(command::Column::Uuid);
     Ok(Released {
         uuid: command.into_tuple::<String>().one(transaction).await?.unwrap_or_default(),

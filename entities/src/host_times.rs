@@ -77,20 +77,26 @@ pub(crate) async fn wake_by(
     Ok(())
 }
 
-/// Makes hosts due for new work. A host that is due before keeps its moment less a millisecond: its row then says
+/// Makes hosts due for new work: (host, moment). A host that is due before keeps its moment less a millisecond: its row then says
 /// something else than its owner believes, who so learns of work that nobody told it of.
-pub(crate) async fn wake_for_work(
-    transaction: &Transaction,
-    mut hosts: Vec<i64>,
-    due_at: i64,
-) -> Result<(), StoreError> {
-    hosts.sort_unstable();
-    hosts.dedup();
-    for some in in_sizes(&hosts) {
-        let new = some.iter().map(|host_id| -> Vec<Value> { vec![(*host_id).into(), due_at.into()] });
-        let earlier = wake_at().lte(given("column2"));
-        let moment = Expr::case(earlier, wake_at().sub(1_i64)).finally(given("column2"));
-        set(transaction, Column::WakeAt, moment.into(), new, None).await?;
+pub(crate) async fn wake_for_work(transaction: &Transaction, mut rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
+    rows.sort_by_key(|row| row.0);
+    while !rows.is_empty() {
+        // A host that several commands came for is made due for one after the other, as it counts them itself.
+        let mut others = Vec::new();
+        rows.dedup_by(|next, row| {
+            next.0 == row.0 && {
+                others.push(*next);
+                true
+            }
+        });
+        for some in in_sizes(&rows) {
+            let new = some.iter().map(|(host_id, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
+            let earlier = wake_at().lte(given("column2"));
+            let moment = Expr::case(earlier, wake_at().sub(1_i64)).finally(given("column2"));
+            set(transaction, Column::WakeAt, moment.into(), new, None).await?;
+        }
+        rows = others;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::turn::in_sizes;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Transaction, Writer};
 
@@ -100,9 +101,13 @@ pub async fn answer(reader: &Reader, principal: String, key: String) -> Result<O
         .await
 }
 
-/// Keeps an answer in the transaction that makes it true; a second one under the same key is a conflict.
-pub(crate) async fn keep(transaction: &Transaction, answer: Model) -> Result<(), StoreError> {
-    Entity::insert(ActiveModel::from(answer).reset_all()).exec_without_returning(transaction).await?;
+/// Keeps answers in the transaction that makes them true; a second one under the same key is a conflict.
+pub(crate) async fn keep(transaction: &Transaction, answers: impl Iterator<Item = &Model>) -> Result<(), StoreError> {
+    let answers: Vec<&Model> = answers.collect();
+    for some in in_sizes(&answers) {
+        let rows = some.iter().map(|answer| ActiveModel::from((*answer).clone()).reset_all());
+        Entity::insert_many(rows).exec_without_returning(transaction).await?;
+    }
     Ok(())
 }
 

@@ -41,6 +41,7 @@ pub mod queue_window;
 pub mod restore;
 pub mod scep;
 pub mod store;
+pub mod target;
 mod transaction;
 pub mod turn;
 pub mod vault;

@@ -1,8 +1,12 @@
 //! The one task that writes. Whatever queued up while the last transaction ran goes into the next one together, so a
 //! busy server pays one disk flush for many hosts and an idle one waits for nobody. A batch with a piece that fails is written
-//! again, each piece behind a savepoint of its own: what fails harms only itself.
+//! again in halves, each behind a savepoint, and so on down to the piece at fault: what fails harms only itself.
+
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -11,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::enqueue::{self, Enqueued, Request};
 use crate::transaction::{begin, savepoint};
 use crate::turn::{self, Turn};
 use crate::vault::Vault;
@@ -47,14 +52,14 @@ pub struct Tally {
 /// A future of a job, which borrows the transaction it runs in.
 pub(crate) type Running<'t, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 't>>;
 
-#[derive(Debug)]
 enum Work {
     Turn { turn: Turn, reply: oneshot::Sender<Result<(), StoreError>> },
+    Enqueue { request: Box<Request>, made: Option<Enqueued>, reply: oneshot::Sender<Result<Enqueued, StoreError>> },
     Job(Box<dyn Job>),
 }
 
-/// A job with its type hidden; it may run twice, when the first transaction that held it failed.
-trait Job: Send + std::fmt::Debug {
+/// A job with its type hidden; it may run several times, when a piece beside it failed.
+trait Job: Send {
     fn run<'t>(&'t mut self, transaction: &'t Transaction) -> Running<'t, ()>;
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
 }
@@ -75,6 +80,12 @@ impl Writer {
         turn.seal(&self.vault)?;
         let (reply, answer) = oneshot::channel();
         self.submit(Work::Turn { turn, reply }, answer).await
+    }
+
+    /// Stores all rows of a request to queue a command, or none of them.
+    pub(crate) async fn enqueue(&self, request: Request) -> Result<Enqueued, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Work::Enqueue { request: Box::new(request), made: None, reply }, answer).await
     }
 
     /// Runs a job in a transaction. The function gets a copy of the input each time it runs.
@@ -112,90 +123,119 @@ impl Writer {
     }
 }
 
+/// What the writing task works with.
+struct Desk {
+    database: Database,
+    vault: Vault,
+    epoch: Option<i64>,
+    tally: Arc<Tally>,
+}
+
 /// Starts the writing task on the present runtime; with an epoch, it stops writing when another server takes over.
 pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Writer {
     let (work, mut queue) = mpsc::channel(WAITING);
     let tally = Arc::new(Tally::default());
-    let counted = tally.clone();
+    let desk = Desk { database, vault: vault.clone(), epoch, tally: tally.clone() };
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            write(&database, epoch, std::mem::take(&mut batch), &counted).await;
+            desk.write(std::mem::take(&mut batch)).await;
         }
     });
     Writer { work, vault, tally }
 }
 
-/// One transaction for the whole batch. Where one piece is at fault, a second one, in which each piece stands alone.
-async fn write(database: &Database, epoch: Option<i64>, mut batch: Vec<Work>, tally: &Tally) {
-    let applied = match timeout(DEADLINE, apply(database, epoch, &mut batch)).await {
-        Ok(applied) => applied,
-        Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
-    };
-    let (outcomes, end) = match applied {
-        Ok((transaction, outcomes)) => (outcomes, commit(transaction).await),
-        Err(error) => (vec![Ok(()); batch.len()], Err(error)),
-    };
-    tally.fenced.fetch_or(matches!(end, Err(StoreError::Fenced)), Relaxed);
-    for (work, outcome) in batch.into_iter().zip(outcomes) {
-        let outcome = outcome.and_then(|()| end.clone());
-        let counter = if outcome.is_ok() { &tally.pieces } else { &tally.failures };
-        counter.fetch_add(1, Relaxed);
-        work.finish(outcome);
-    }
-    tally.commits.fetch_add(u64::from(end.is_ok()), Relaxed);
-}
-
 type Applied = (Transaction, Vec<Result<(), StoreError>>);
 
-async fn apply(database: &Database, epoch: Option<i64>, batch: &mut [Work]) -> Result<Applied, StoreError> {
-    let transaction = owned(database, epoch).await?;
-    match together(&transaction, batch).await {
-        Ok(()) => return Ok((transaction, vec![Ok(()); batch.len()])),
-        Err(_) => transaction.rollback().await?,
-    }
-    let transaction = owned(database, epoch).await?;
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for work in batch {
-        outcomes.push(alone(&transaction, work).await?);
-    }
-    Ok((transaction, outcomes))
-}
-
-/// A transaction in a database that nobody else took over.
-async fn owned(database: &Database, epoch: Option<i64>) -> Result<Transaction, StoreError> {
-    let transaction = begin(database).await?;
-    if let Some(epoch) = epoch {
-        ownership::check(&transaction, epoch).await?;
-    }
-    Ok(transaction)
-}
-
-/// Writes a batch without savepoints, which cost more than what they guard: all turns with one statement per kind of change, then
-/// the jobs. An error says only that some piece is at fault.
-async fn together(transaction: &Transaction, batch: &mut [Work]) -> Result<(), StoreError> {
-    let turns: Vec<&Turn> = batch.iter().filter_map(Work::turn).collect();
-    turn::apply(transaction, &turns).await?;
-    for work in batch {
-        if let Work::Job(job) = work {
-            job.run(transaction).await?;
+impl Desk {
+    /// One transaction for the whole batch. Where one piece is at fault, a second one, in which it stands alone.
+    async fn write(&self, mut batch: Vec<Work>) {
+        let applied = match timeout(DEADLINE, self.apply(&mut batch)).await {
+            Ok(applied) => applied,
+            Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
+        };
+        let (outcomes, end) = match applied {
+            Ok((transaction, outcomes)) => (outcomes, commit(transaction).await),
+            Err(error) => (vec![Ok(()); batch.len()], Err(error)),
+        };
+        let tally = &self.tally;
+        tally.fenced.fetch_or(matches!(end, Err(StoreError::Fenced)), Relaxed);
+        for (work, outcome) in batch.into_iter().zip(outcomes) {
+            let outcome = outcome.and_then(|()| end.clone());
+            let counter = if outcome.is_ok() { &tally.pieces } else { &tally.failures };
+            counter.fetch_add(1, Relaxed);
+            work.finish(outcome);
         }
+        tally.commits.fetch_add(u64::from(end.is_ok()), Relaxed);
     }
-    Ok(())
+
+    async fn apply(&self, batch: &mut [Work]) -> Result<Applied, StoreError> {
+        let transaction = self.owned().await?;
+        match self.together(&transaction, batch).await {
+            Ok(()) => return Ok((transaction, vec![Ok(()); batch.len()])),
+            Err(_) => transaction.rollback().await?,
+        }
+        let transaction = self.owned().await?;
+        let outcomes = self.apart(&transaction, batch).await?;
+        Ok((transaction, outcomes))
+    }
+
+    /// A transaction in a database that nobody else took over.
+    async fn owned(&self) -> Result<Transaction, StoreError> {
+        let transaction = begin(&self.database).await?;
+        if let Some(epoch) = self.epoch {
+            ownership::check(&transaction, epoch).await?;
+        }
+        Ok(transaction)
+    }
+
+    /// Writes a batch without savepoints, which cost more than what they guard: all turns, and all requests to queue, with one
+    /// statement per kind of change, then the jobs. An error says only that some piece is at fault.
+    async fn together(&self, transaction: &Transaction, batch: &mut [Work]) -> Result<(), StoreError> {
+        let turns: Vec<&Turn> = batch.iter().filter_map(Work::turn).collect();
+        turn::apply(transaction, &turns).await?;
+        let requests: Vec<&Request> = batch.iter().filter_map(Work::request).collect();
+        let mut enqueued = enqueue::apply(transaction, &self.vault, &requests).await?.into_iter();
+        for work in batch {
+            match work {
+                Work::Turn { .. } => {}
+                Work::Enqueue { made, .. } => *made = enqueued.next(),
+                Work::Job(job) => job.run(transaction).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a batch of which a piece is at fault: in halves, each behind a savepoint, down to single pieces. The outer error
+    /// means that the transaction itself is broken.
+    async fn apart(
+        &self,
+        transaction: &Transaction,
+        batch: &mut [Work],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let mut outcomes = vec![Ok(()); batch.len()];
+        let mut parts = Vec::from_iter(halves(0..batch.len()));
+        while let Some(part) = parts.pop() {
+            let savepoint = savepoint(transaction).await?;
+            match self.together(&savepoint, &mut batch[part.clone()]).await {
+                Ok(()) => savepoint.commit().await?,
+                Err(error) => {
+                    savepoint.rollback().await?;
+                    match part.len() {
+                        1 => outcomes[part.start] = Err(error),
+                        _ => parts.extend(halves(part)),
+                    }
+                }
+            }
+        }
+        Ok(outcomes)
+    }
 }
 
-/// Runs one piece behind a savepoint. The outer error means that the transaction itself is broken.
-async fn alone(transaction: &Transaction, work: &mut Work) -> Result<Result<(), StoreError>, StoreError> {
-    let savepoint = savepoint(transaction).await?;
-    let outcome = match work {
-        Work::Turn { turn, .. } => turn::apply(&savepoint, &[turn]).await,
-        Work::Job(job) => job.run(&savepoint).await,
-    };
-    match outcome {
-        Ok(()) => savepoint.commit().await?,
-        Err(_) => savepoint.rollback().await?,
-    }
-    Ok(outcome)
+/// The two halves of a part, the second first; a single piece is whole.
+fn halves(part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let middle = part.start + part.len() / 2;
+    [middle..part.end, part.start..middle].into_iter().filter(|half| !half.is_empty())
 }
 
 /// Once a commit was sent, only its success is certain; what a full disk refused is certain too.
@@ -214,7 +254,14 @@ impl Work {
     fn turn(&self) -> Option<&Turn> {
         match self {
             Self::Turn { turn, .. } => Some(turn),
-            Self::Job(_) => None,
+            _ => None,
+        }
+    }
+
+    fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Enqueue { request, .. } => Some(request),
+            _ => None,
         }
     }
 
@@ -222,9 +269,15 @@ impl Work {
     fn finish(self, outcome: Result<(), StoreError>) {
         match self {
             Self::Turn { reply, .. } => drop(reply.send(outcome)),
+            Self::Enqueue { made, reply, .. } => drop(reply.send(outcome.and_then(|()| made.ok_or_else(no_answer)))),
             Self::Job(job) => job.finish(outcome),
         }
     }
+}
+
+/// The rows are there, and nothing tells what they are.
+fn no_answer() -> StoreError {
+    StoreError::Unknown("the job left no answer".into())
 }
 
 impl<I: Clone + Send, T: Send> Job for TypedJob<I, T> {
@@ -239,13 +292,6 @@ impl<I: Clone + Send, T: Send> Job for TypedJob<I, T> {
 
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Self { output, reply, .. } = *self;
-        let lost = || StoreError::Unknown("the job left no answer".into());
-        drop(reply.send(outcome.and_then(|()| output.ok_or_else(lost))));
-    }
-}
-
-impl<I, T> std::fmt::Debug for TypedJob<I, T> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("TypedJob")
+        drop(reply.send(outcome.and_then(|()| output.ok_or_else(no_answer))));
     }
 }

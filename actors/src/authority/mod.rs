@@ -15,8 +15,9 @@ use entities::{Reader, Writer};
 use tokio::runtime::Handle as Io;
 use tokio::sync::Semaphore;
 
-use crate::ask::{Answer, Ask, Refusal};
+use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
+use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 use crate::trust::Trust;
@@ -130,6 +131,7 @@ impl Actor for Authority {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
         let desk = self.desk.clone();
         let loading = async move { Keys::load(&desk).await };
         context.wait(loading.into_actor(self).map(|loaded, authority, context| match loaded {
@@ -145,26 +147,7 @@ impl Actor for Authority {
     }
 }
 
-impl Handler<Stop> for Authority {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        context.stop();
-    }
-}
-
-impl<M> Handler<Ask<M>> for Authority
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+singleton!(Authority);
 
 impl Handler<GetCaCertificates> for Authority {
     type Result = ResponseActFuture<Self, Answer<protocol::pki::scep::CaCertificates>>;

@@ -22,6 +22,8 @@ pub struct Enqueued {
     pub entry: Entry,
     /// Its text, if it is small.
     pub body: Option<Bytes>,
+    /// When its device is to be pushed.
+    pub push_at: Timestamp,
     /// When the host's row says that it is due.
     pub due_at: Timestamp,
 }
@@ -39,7 +41,7 @@ impl Handler<Enqueued> for Host {
         let channel = self.channel_of_row(queued.enrollment);
         if let Some(channel) = channel.filter(|channel| channel.enabled && channel.generation == queued.generation) {
             let id = queued.entry.id;
-            channel.queue.enqueue([queued.entry], queued.due_at.max(now), &policy.queue);
+            channel.queue.enqueue([queued.entry], queued.push_at.max(now), &policy.queue);
             if let Some(body) = queued.body.filter(|_| channel.queue.get(id).is_some()) {
                 channel.bodies.keep(id, body);
             }

@@ -1,5 +1,7 @@
 //! A device reports on a command, or asks for one: the turn that everything else exists for.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use bytes::Bytes;
 use entities::turn::{EntryChange, NewOrphan, NewResult, Turn as Rows, Wake};
@@ -12,6 +14,9 @@ use super::window::entry;
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
+
+/// A host whose row says that it is due so soon will be looked after before it is told anything else.
+const SOON: Duration = Duration::from_secs(30);
 
 /// A report of a device; the answer is the next command, if there is one for it now.
 #[derive(Debug, Message)]
@@ -91,7 +96,7 @@ impl Host {
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
         self.guard.suspect(handled);
         fault::point("host.report.decided");
-        rows.wake = self.wake_sooner(decision.wake_at.into_iter().chain(others_wake_at).min());
+        rows.wake = self.wake_along(decision.wake_at.into_iter().chain(others_wake_at).min(), rows.is_empty());
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         if rows.is_empty() {
             channel.adopt(&decision);
@@ -128,6 +133,20 @@ impl Host {
             host.rearm(context);
             Ok(body)
         }))
+    }
+
+    /// The change of the row's wake-up time that goes along with other rows: where it says that the host is due soon although
+    /// nothing is, a little write now saves a whole one then.
+    fn wake_along(&self, wake_at: Option<Timestamp>, nothing_else: bool) -> Option<Wake> {
+        let soon = self.now().plus(SOON);
+        let stored = self.stored_wake_at.filter(|stored| *stored < soon && !nothing_else);
+        match stored.filter(|stored| wake_at.is_none_or(|at| at > *stored)) {
+            None => self.wake_sooner(wake_at),
+            Some(stored) => {
+                let at = wake_at.map(Timestamp::millis);
+                Some(Wake::Later { host_id: self.id.0, expected: stored.millis(), at })
+            }
+        }
     }
 
     /// The change of the row's wake-up time that work which is due sooner needs.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
-use actix::prelude::{Actor, Addr, ArbiterHandle, Context, Handler, Message, SendError};
+use actix::prelude::{Actor, ArbiterHandle, Context, Handler, Message, SendError};
 use protocol::ids::HostId;
 use tokio::time::Instant;
 
@@ -26,15 +26,16 @@ use crate::ask::{Answer, Ask, Refusal, answer};
 use crate::supervisor::Ending;
 
 pub use shelf::HostGuard;
-use shelf::{Parcel, Shelf, Slot};
+use shelf::{Shelf, Slot};
 pub use trouble::{Crash, Quarantined};
 
 /// Locks that the map is split into, so that threads seldom wait for each other.
 const SHELVES: usize = 64;
 /// Messages that wait for a host while its former actor ends; more are refused.
 const PARCELS: usize = 64;
-/// How often a message is offered before its sender is told to come back.
-const OFFERS: usize = 3;
+/// How often a message is offered to a host before its sender is told to come back: an actor that just ended refuses it, and
+/// is followed by another.
+const OFFERS: usize = 4;
 
 /// The server stops: whoever gets this cancels its timers, which would keep it alive, and ends after its last message.
 #[derive(Clone, Copy, Debug, Message)]
@@ -123,6 +124,9 @@ impl<A: Resident> Hosts<A> {
 
     /// Tells a host something, starting its actor if it has none.
     ///
+    /// It goes through the directory's own address: every copy of an address has a free place in the mailbox, so that a
+    /// mailbox which is reached through copies is never full.
+    ///
     /// # Errors
     /// A full mailbox, or [`Refusal::Quarantined`].
     pub fn tell<M>(&self, host: HostId, mut message: M) -> Answer<()>
@@ -132,16 +136,25 @@ impl<A: Resident> Hosts<A> {
         M: Message + Send + 'static,
         M::Result: Send,
     {
+        let mut shelf = self.shelf(host);
+        shelf.troubles.get(&host).map_or(Ok(()), |trouble| trouble.check(Instant::now()))?;
         for _ in 0..OFFERS {
-            let Some((address, incarnation)) = self.reach(host)? else {
-                return self.keep(host, Box::new(move |address| drop(address.try_send(message))));
-            };
-            message = match address.try_send(message) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Full(_)) => return Err(Refusal::soon("this host has too much to do")),
-                Err(SendError::Closed(message)) => message,
-            };
-            self.shelf(host).forget(host, incarnation);
+            match shelf.slots.get_mut(&host) {
+                Some(Slot::Live { address, .. }) => match address.try_send(message) {
+                    Ok(()) => return Ok(()),
+                    Err(SendError::Full(_)) => return Err(Refusal::soon("this host has too much to do")),
+                    Err(SendError::Closed(refused)) => {
+                        message = refused;
+                        shelf.slots.remove(&host);
+                    }
+                },
+                Some(Slot::Draining { parcels, .. }) if parcels.len() < PARCELS => {
+                    parcels.push(Box::new(move |address| drop(address.try_send(message))));
+                    return Ok(());
+                }
+                Some(Slot::Draining { .. }) => return Err(Refusal::soon("this host has too much to do")),
+                None => self.start(host, &mut shelf)?,
+            }
         }
         Err(Refusal::soon("this host is being restarted"))
     }
@@ -222,30 +235,7 @@ impl<A: Resident> Hosts<A> {
         lock(&self.shared.shelves[host.0.unsigned_abs() as usize % SHELVES])
     }
 
-    /// The address of a host's actor, which is started if there is none; `None` while a former one still ends.
-    fn reach(&self, host: HostId) -> Answer<Option<(Addr<A>, u64)>> {
-        let mut shelf = self.shelf(host);
-        shelf.troubles.get(&host).map_or(Ok(()), |trouble| trouble.check(Instant::now()))?;
-        match shelf.slots.get(&host) {
-            Some(Slot::Live { address, incarnation }) => Ok(Some((address.clone(), *incarnation))),
-            Some(Slot::Draining { .. }) => Ok(None),
-            None => self.start(host, &mut shelf).map(Some),
-        }
-    }
-
-    /// Keeps a message for a host until its former actor has ended.
-    fn keep(&self, host: HostId, parcel: Parcel<A>) -> Answer<()> {
-        let mut shelf = self.shelf(host);
-        match shelf.slots.get_mut(&host) {
-            Some(Slot::Draining { parcels, .. }) if parcels.len() < PARCELS => parcels.push(parcel),
-            Some(Slot::Draining { .. }) => return Err(Refusal::soon("this host has too much to do")),
-            Some(Slot::Live { address, .. }) => parcel(address),
-            None => parcel(&self.start(host, &mut shelf)?.0),
-        }
-        Ok(())
-    }
-
-    fn start(&self, host: HostId, shelf: &mut Shelf<A>) -> Answer<(Addr<A>, u64)> {
+    fn start(&self, host: HostId, shelf: &mut Shelf<A>) -> Answer<()> {
         let parts = self.shared.parts.get().cloned().ok_or_else(|| Refusal::soon("the server is starting"))?;
         let incarnation = self.shared.incarnations.fetch_add(1, Relaxed);
         let arbiter = &self.shared.arbiters[host.0.unsigned_abs() as usize % self.shared.arbiters.len()];
@@ -253,8 +243,8 @@ impl<A: Resident> Hosts<A> {
         let address =
             A::start_in_arbiter(arbiter, move |_| A::new(host, parts, HostGuard::new(hosts, host, incarnation)));
         self.shared.started.fetch_add(1, Relaxed);
-        shelf.slots.insert(host, Slot::Live { address: address.clone(), incarnation });
-        Ok((address, incarnation))
+        shelf.slots.insert(host, Slot::Live { address, incarnation });
+        Ok(())
     }
 
     /// A host's actor wants to end. Its address is taken from the directory, so that it ends when its mailbox is empty.
@@ -277,9 +267,10 @@ impl<A: Resident> Hosts<A> {
             shelf.troubles.entry(host).or_default().crashed(host, why, culprit, Instant::now())
         });
         if !parcels.is_empty()
-            && let Ok((address, _)) = self.start(host, &mut shelf)
+            && self.start(host, &mut shelf).is_ok()
+            && let Some(Slot::Live { address, .. }) = shelf.slots.get(&host)
         {
-            parcels.into_iter().for_each(|parcel| parcel(&address));
+            parcels.into_iter().for_each(|parcel| parcel(address));
         }
         drop(shelf);
         if let (Some(crash), Some(tell)) = (crash, self.shared.on_crash.get()) {

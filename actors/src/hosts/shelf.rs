@@ -56,13 +56,6 @@ impl<A: Resident> Shelf<A> {
         }
     }
 
-    /// Forgets an actor whose mailbox is closed, although its end was not told yet.
-    pub(super) fn forget(&mut self, host: HostId, incarnation: u64) {
-        if matches!(self.slots.get(&host), Some(Slot::Live { incarnation: live, .. }) if *live == incarnation) {
-            self.slots.remove(&host);
-        }
-    }
-
     /// Removes an actor that has ended, and returns what waits for its successor.
     pub(super) fn remove(&mut self, host: HostId, incarnation: u64) -> Vec<Parcel<A>> {
         if self.slots.get(&host).is_none_or(|slot| slot.incarnation() != incarnation) {

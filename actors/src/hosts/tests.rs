@@ -42,6 +42,19 @@ struct Break {
 #[rtype(result = "Answer<()>")]
 struct Rest;
 
+/// Keeps the actor's thread until the sender says otherwise.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Hold(std::sync::mpsc::Receiver<()>);
+
+impl Handler<Hold> for Counter {
+    type Result = ();
+
+    fn handle(&mut self, Hold(until): Hold, _: &mut Self::Context) {
+        until.recv_timeout(SOON).unwrap();
+    }
+}
+
 impl Handler<Rest> for Counter {
     type Result = Answer<()>;
 
@@ -188,6 +201,30 @@ async fn a_message_that_comes_while_a_host_ends_starts_its_successor() {
     count(&hosts, host, false).await;
     assert_eq!(hosts.census().started, first + 1);
     assert_eq!(hosts.census().resident, 1);
+}
+
+#[actix::test]
+async fn a_host_with_a_full_mailbox_refuses_and_does_what_it_accepted() {
+    let (hosts, counts, _) = directory(2);
+    let (host, (gate, held)) = (HostId(9), std::sync::mpsc::channel());
+    hosts.tell(host, Hold(held)).unwrap();
+    let mut accepted = Vec::new();
+    let refused = loop {
+        let (question, asked) = Ask::new(Count { then_retire: false }, None);
+        match hosts.tell(host, question) {
+            Ok(()) => accepted.push(asked),
+            Err(refusal) => break refusal,
+        }
+        assert!(accepted.len() < 1000, "its mailbox has no end");
+    };
+    assert!(matches!(refused, Refusal::TryAgain { .. }), "{refused}");
+    assert_eq!(count(&hosts, HostId(10), false).await, 1, "others are served");
+    gate.send(()).unwrap();
+    let all = accepted.len();
+    for asked in accepted {
+        answer(asked, SOON).await.unwrap();
+    }
+    assert_eq!(counts.lock().unwrap()[&host], all as u64);
 }
 
 #[actix::test]

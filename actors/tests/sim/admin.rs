@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actors::ask::Refusal;
-use actors::dispatcher::Dispatch;
+use actors::dispatcher::{Dispatch, Target};
 use bytes::Bytes;
 use protocol::ids::CommandUuid;
 
@@ -21,8 +21,8 @@ pub(crate) async fn run(world: Rc<World>, life: Rc<Life>) {
         for _ in 0..burst {
             let chosen = world.devices.iter().filter(|_| random.permille(500));
             let known = chosen.filter_map(|device| Some((device.name().to_owned(), device.state.borrow().row?)));
-            let (targets, rows): (Vec<String>, Vec<i64>) = known.unzip();
-            if rows.is_empty() {
+            let (targets, channels): (Vec<String>, Vec<Target>) = known.unzip();
+            if channels.is_empty() {
                 continue;
             }
             let uuid = format!("c{:03}", world.commands.borrow().len());
@@ -36,7 +36,7 @@ pub(crate) async fn run(world: Rc<World>, life: Rc<Life>) {
                 no_blind_resend: random.permille(200),
                 time_to_live: Duration::from_secs(if short_lived { 90 } else { 14 * 86_400 }),
                 push: random.permille(800),
-                enrollments: rows,
+                channels,
                 answers: None,
             };
             actix::spawn(queue(world.clone(), life.clone(), targets, short_lived, dispatch));

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use actors::dispatcher::Target;
 use entities::command_status::{self, Filter, Status};
 use entities::{enrollment, host};
 use protocol::ids::HostId;
@@ -34,7 +35,7 @@ pub(crate) async fn name_rows(world: &Rc<World>, life: &Life) {
     let names = world.devices.iter().map(|device| device.name().to_owned()).collect();
     for row in enrollment::list_by_external_ids(&life.parts.reader, names).await.unwrap() {
         if let Some(device) = world.device(&row.external_id) {
-            device.state.borrow_mut().row = Some(row.id);
+            device.state.borrow_mut().row = Some(Target { host: HostId(row.host_id), enrollment: row.id });
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::{Handler, Message};
 use actors::ask::Refusal;
+use actors::dispatcher::Target;
 use actors::host::authenticate::Authenticate;
 use actors::host::report::Report;
 use actors::host::token_update::TokenUpdate;
@@ -57,7 +58,7 @@ struct Temper {
 /// What a channel knows, and what it did.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) row: Option<i64>,
+    pub(crate) row: Option<Target>,
     pub(crate) token: Vec<u8>,
     tokens: u8,
     /// When it stopped to use a token.

@@ -8,10 +8,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use actors::dispatcher::Dispatch;
+use actors::dispatcher::{Dispatch, Target};
 use bytes::Bytes;
 use entities::fault::{Fate, Plan, Statement};
-use protocol::ids::CommandUuid;
+use protocol::ids::{CommandUuid, HostId};
 use tokio::sync::Notify;
 
 use crate::apns::{Apns, line};
@@ -111,9 +111,9 @@ fn tell(n: u64, way: Way, loud: bool) -> (Vec<String>, Vec<Statement>) {
 async fn story(world: &Rc<World>, life: &Rc<Life>) {
     let all = || {
         let named = |device: &Rc<Device>| Some((device.name().to_owned(), device.state.borrow().row?));
-        world.devices.iter().filter_map(named).unzip::<String, i64, Vec<_>, Vec<_>>()
+        world.devices.iter().filter_map(named).unzip::<String, Target, Vec<_>, Vec<_>>()
     };
-    let order = |uuid: &'static str, push: bool, (targets, enrollments): (Vec<String>, Vec<i64>)| {
+    let order = |uuid: &'static str, push: bool, (targets, channels): (Vec<String>, Vec<Target>)| {
         let dispatch = Dispatch {
             uuid: CommandUuid::parse(uuid).unwrap(),
             request_type: "ProfileList".into(),
@@ -123,13 +123,13 @@ async fn story(world: &Rc<World>, life: &Rc<Life>) {
             no_blind_resend: false,
             time_to_live: Duration::from_secs(86_400),
             push,
-            enrollments,
+            channels,
             answers: None,
         };
         admin::queue(world.clone(), life.clone(), targets, false, dispatch)
     };
     world.devices[0].state.borrow_mut().defers.insert("first".into());
-    let nobody = (vec!["nobody".to_owned()], vec![9_999]);
+    let nobody = (vec!["nobody".to_owned()], vec![Target { host: HostId(9_999), enrollment: 9_999 }]);
     tokio::join!(order("first", true, all()), order("refused", true, nobody), order("second", true, all()));
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.devices[2].change_token(world, life);

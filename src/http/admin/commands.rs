@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, Query};
-use actors::dispatcher::{Dispatch, Dispatched};
+use actors::dispatcher::{Dispatch, Dispatched, Target};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use entities::command_status::{self, Filter, Status};
@@ -130,9 +130,9 @@ pub async fn run(
         let ran = Ran { command_uuid, request_type, platform: &targets.platform, held };
         serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))
     };
-    let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.enrollments.len(), &command)))?);
+    let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.channels.len(), &command)))?);
     let to_keep = answers.to_keep(&queued, &held);
-    let dispatch = dispatch(&command, run.priority, targets.enrollments, &admin.name, to_keep);
+    let dispatch = dispatch(&command, run.priority, targets.channels, &admin.name, to_keep);
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
         Ok(Dispatched::Queued) => Ok(HttpResponse::Ok().content_type("application/json").body(queued)),
         Ok(Dispatched::Held) => Ok(HttpResponse::Accepted().content_type("application/json").body(held)),
@@ -187,7 +187,7 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
 pub(super) fn dispatch(
     command: &Command,
     priority: i16,
-    enrollments: Vec<i64>,
+    channels: Vec<Target>,
     asked_by: &str,
     answers: Option<enqueue::Answers>,
 ) -> Dispatch {
@@ -201,7 +201,7 @@ pub(super) fn dispatch(
         no_blind_resend: facts.no_blind_resend,
         time_to_live: facts.time_to_live,
         push: true,
-        enrollments,
+        channels,
         answers,
     }
 }

@@ -6,13 +6,13 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload, Query};
 use actors::apns::{PushNow, Upload};
-use actors::dispatcher::Dispatched;
+use actors::dispatcher::{Dispatched, Target};
 use actors::host::channel::PushTarget;
 use entities::{enrollment, push_certificate};
 use openssl::pkey::PKey;
 use protocol::apple::command::Command;
 use protocol::apple::push::Feedback;
-use protocol::ids::CommandUuid;
+use protocol::ids::{CommandUuid, HostId};
 use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -78,14 +78,15 @@ pub async fn enqueue(
         .map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let no_push = query.nopush == "1";
     let (mut channels, mut outcomes) = find(&edge, &ids).await?;
-    for (id, _) in channels.extract_if(|_, channel| !takes(channel, &command)) {
+    for (id, _) in channels.extract_if(|_, channel| !takes(channel.kind, &command)) {
         let command_error = Some(format!("{} is not for this kind of channel", command.request_type()));
         outcomes.insert(id, Outcome { command_error, ..Outcome::default() });
     }
-    let rows: Vec<i64> = channels.values().map(|channel| channel.id).collect();
+    let target = |channel: &enrollment::Model| Target { host: HostId(channel.host_id), enrollment: channel.id };
+    let targets: Vec<Target> = channels.values().map(target).collect();
     let mut held = false;
-    if !rows.is_empty() {
-        let mut dispatch = dispatch(&command, 0, rows, &admin.name, None);
+    if !targets.is_empty() {
+        let mut dispatch = dispatch(&command, 0, targets, &admin.name, None);
         dispatch.push = !no_push;
         held = edge.front.dispatcher.ask(dispatch, DEADLINE).await? == Dispatched::Held;
     }

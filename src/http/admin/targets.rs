@@ -1,12 +1,14 @@
 //! Which channels a command is for: hosts by UUID (Fleet), or channels by NanoMDM's names.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use actix_web::http::StatusCode;
-use entities::{Reader, enrollment, host};
+use actors::dispatcher::Target;
+use entities::{Reader, target};
 use protocol::apple::channel::ChannelKind;
 use protocol::apple::command::Command;
 use protocol::apple::request_types;
+use protocol::ids::HostId;
 
 use crate::http::error::ApiError;
 
@@ -16,8 +18,8 @@ const MDM_OFF: &str = "Can't run the MDM command because one or more hosts have 
 /// The device channels of hosts, for a command to all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Targets {
-    /// The channels' rows.
-    pub(super) enrollments: Vec<i64>,
+    /// The channels.
+    pub(super) channels: Vec<Target>,
     /// The one platform that Fleet's answer names.
     pub(super) platform: String,
 }
@@ -31,39 +33,37 @@ pub(super) async fn by_host_uuids(
 ) -> Result<Targets, ApiError> {
     uuids.sort_unstable();
     uuids.dedup();
-    let hosts = host::list_by_uuids(reader, uuids.clone()).await?;
-    if hosts.is_empty() || hosts.len() < uuids.len() {
+    let found = target::of_uuids(reader, uuids.clone()).await?;
+    let known: HashSet<i64> = found.iter().map(|one| one.host_id).collect();
+    if known.is_empty() || known.len() < uuids.len() {
         let reason = "No hosts targeted. Make sure you provide a valid UUID.";
         return Err(ApiError::because(StatusCode::NOT_FOUND, "host_uuids", reason));
     }
-    let platform = platform_of(&hosts)?;
-    let channels = enrollment::list_of_hosts(reader, hosts.iter().map(|host| host.id).collect()).await?;
-    let by_host: HashMap<i64, &enrollment::Model> =
-        channels.iter().filter(|channel| is_on(channel)).map(|channel| (channel.host_id, channel)).collect();
-    let found: Option<Vec<_>> = hosts.iter().map(|host| by_host.get(&host.id).copied()).collect();
-    let found = found.ok_or_else(|| ApiError::because(StatusCode::PRECONDITION_FAILED, "host_uuids", MDM_OFF))?;
-    if found.iter().any(|channel| !takes(channel, command)) {
+    let platform = found.first().map(|one| one.platform.clone()).unwrap_or_default();
+    if found.iter().any(|one| one.platform != platform) {
+        return Err(ApiError::invalid("host_uuids", "All hosts must be on the same platform."));
+    }
+    let mut channels: Vec<(Target, i16)> = found.iter().filter_map(device_channel).collect();
+    channels.dedup_by_key(|(target, _)| target.host);
+    if channels.len() < known.len() {
+        return Err(ApiError::because(StatusCode::PRECONDITION_FAILED, "host_uuids", MDM_OFF));
+    }
+    if channels.iter().any(|(_, kind)| !takes(*kind, command)) {
         let reason = format!("{} is not for this kind of enrollment.", command.request_type());
         return Err(ApiError::invalid("command", reason));
     }
-    Ok(Targets { enrollments: found.iter().map(|channel| channel.id).collect(), platform })
+    Ok(Targets { channels: channels.into_iter().map(|(target, _)| target).collect(), platform })
 }
 
 /// Whether Apple lets a channel of this kind take the command.
-pub(super) fn takes(channel: &enrollment::Model, command: &Command) -> bool {
+pub(super) fn takes(kind: i16, command: &Command) -> bool {
     let facts = request_types::facts(command.request_type());
-    ChannelKind::from_code(channel.kind).is_none_or(|kind| facts.allows(kind))
+    ChannelKind::from_code(kind).is_none_or(|kind| facts.allows(kind))
 }
 
-fn platform_of(hosts: &[host::Model]) -> Result<String, ApiError> {
-    let first = hosts.first().map(|host| host.platform.clone()).unwrap_or_default();
-    if hosts.iter().any(|host| host.platform != first) {
-        return Err(ApiError::invalid("host_uuids", "All hosts must be on the same platform."));
-    }
-    Ok(first)
-}
-
-/// A device channel, rather than a user's, that takes commands now.
-fn is_on(channel: &enrollment::Model) -> bool {
-    channel.enabled && ChannelKind::from_code(channel.kind).is_some_and(|kind| !kind.is_user())
+/// A device channel, rather than a user's, that takes commands now, with its kind.
+fn device_channel(of: &target::Target) -> Option<(Target, i16)> {
+    let (enrollment, kind) = of.enrollment_id.zip(of.kind).filter(|_| of.enabled == Some(true))?;
+    let of_device = ChannelKind::from_code(kind).is_some_and(|kind| !kind.is_user());
+    of_device.then_some((Target { host: HostId(of.host_id), enrollment }, kind))
 }
