@@ -322,9 +322,10 @@ impl Topic {
         match request.send().await {
             Ok(response) => read(response, clock).await,
             Err(error) => {
-                // The outcome is unknown, and a second push does no harm; the token is left out of the log.
+                // The outcome is unknown, and a second push does no harm: the host's own schedule is patience enough. The
+                // token is left out of the log.
                 tracing::warn!(apns.topic = %target.topic, "a push failed: {}", error.without_url());
-                Feedback::Unavailable { after: Duration::from_secs(60) }
+                Feedback::Unavailable { after: Duration::ZERO }
             }
         }
     }

@@ -88,7 +88,8 @@ impl Queue {
         let session = self.session.after(heard.answer);
         let mut changes = Vec::new();
         let filing = self.file(heard, now, &mut changes);
-        let next = self.lanes.as_ref().and_then(|lanes| choose(lanes, session, &mut changes, now, policy));
+        let reported = self.reported(heard).map(|slot| slot.entry.id);
+        let next = self.lanes.as_ref().and_then(|lanes| choose(lanes, session, reported, &mut changes, now, policy));
         let outlook = self.outlook(session, &changes);
         let wakeups = match &next {
             Some(_) => self.wakeups.session_goes_on(now, policy),
@@ -110,10 +111,14 @@ impl Queue {
         self.apply(&decision.changes);
     }
 
+    /// The pending command that a report speaks of.
+    fn reported(&self, heard: &Heard<'_>) -> Option<&Slot> {
+        self.lanes.as_ref().zip(heard.uuid).and_then(|(lanes, uuid)| lanes.by_uuid(uuid))
+    }
+
     fn file(&self, heard: &Heard<'_>, now: Timestamp, changes: &mut Vec<Change>) -> Filing {
         let Some(state) = heard.answer.state() else { return Filing::Nothing };
-        let slot = self.lanes.as_ref().zip(heard.uuid).and_then(|(lanes, uuid)| lanes.by_uuid(uuid));
-        match (slot, heard.ended) {
+        match (self.reported(heard), heard.ended) {
             (Some(slot), _) if state == State::NotNow => {
                 changes.extend(not_now(&slot.entry, now));
                 Filing::Nothing
@@ -156,11 +161,11 @@ impl Queue {
 fn choose(
     lanes: &Lanes,
     session: Session,
+    reported: Option<i64>,
     changes: &mut Vec<Change>,
     now: Timestamp,
     policy: &Policy,
 ) -> Option<Handout> {
-    let reported = changes.first().map(|change| change.id);
     let released = changes.first().filter(|change| change.state.is_terminal()).map(|change| change.id);
     let mut last = None;
     while let Some(slot) = lanes.next_after(last, session.open_lanes(), released) {
@@ -187,28 +192,23 @@ fn choose(
 fn may_go(slot: &Slot, session: Session, now: Timestamp, policy: &Policy) -> bool {
     let entry = &slot.entry;
     let had_in_session = entry.state != State::Queued && slot.session == session.number;
-    let deferred = entry.state == State::NotNow && session.not_now_seen;
-    now < entry.expires_at && !entry.rests(now, policy) && !had_in_session && !deferred
+    now < entry.expires_at && !entry.rests(now, policy) && !had_in_session
 }
 
 impl Session {
     fn after(self, answer: Answer) -> Self {
         match answer {
             Answer::Idle => Self { number: self.number.wrapping_add(1), begins: true, ..Self::default() },
-            Answer::NotNow => Self { begins: false, not_now_seen: true, last_was_not_now: true, ..self },
-            _ => Self { begins: false, last_was_not_now: false, ..self },
+            _ => Self { begins: false, last_was_not_now: answer == Answer::NotNow, ..self },
         }
     }
 
     /// The lanes in which a command may be that this session may get. A session that begins with this very request
-    /// may get what the former one had.
+    /// may get what the former one had. After a `NotNow` the others that were deferred before are offered all the same,
+    /// each once: a command that a device defers for ever stands in nobody's way.
     fn open_lanes(self) -> &'static [Lane] {
         use Lane::{Deferred, HadDeferred, HadUnanswered, Ready, Resting};
-        match (self.begins, self.not_now_seen) {
-            (true, _) => &[Ready, Resting, Deferred, HadUnanswered, HadDeferred],
-            (false, false) => &[Ready, Resting, Deferred],
-            (false, true) => &[Ready, Resting],
-        }
+        if self.begins { &[Ready, Resting, Deferred, HadUnanswered, HadDeferred] } else { &[Ready, Resting, Deferred] }
     }
 }
 

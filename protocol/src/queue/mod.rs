@@ -48,7 +48,6 @@ struct Session {
     number: u32,
     /// The request that began it is the last one that came.
     begins: bool,
-    not_now_seen: bool,
     last_was_not_now: bool,
 }
 

@@ -82,6 +82,19 @@ fn a_deferred_command_waits_for_the_next_session_and_blocks_nobody() {
 }
 
 #[test]
+fn a_command_that_is_deferred_for_ever_stands_in_no_other_deferred_ones_way() {
+    let mut queue = queue([entry(1), entry(2), entry(3)]);
+    assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(1));
+    for id in 1..4 {
+        assert_eq!(says(&mut queue, Answer::NotNow, id, at(1)), Some(id + 1).filter(|next| *next < 4));
+    }
+    assert_eq!(turn(&mut queue, &IDLE, at(10)).0, Some(1));
+    assert_eq!(says(&mut queue, Answer::NotNow, 1, at(11)), Some(2));
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 2, at(12)), Some(3));
+    assert_eq!(says(&mut queue, Answer::NotNow, 3, at(13)), None, "each is offered once in a session");
+}
+
+#[test]
 fn after_a_last_word_of_not_now_only_a_late_safety_push_is_due() {
     let mut queue = queue([entry(1)]);
     turn(&mut queue, &IDLE, at(0));
@@ -220,6 +233,23 @@ fn new_work_is_pushed_at_once_but_pushes_keep_a_quiet_time() {
 }
 
 #[test]
+fn work_without_end_for_a_device_that_is_off_is_pushed_less_and_less_often() {
+    let policy = Policy::default();
+    let (mut queue, mut pushes) = (queue([]), Vec::new());
+    for second in 0..600 {
+        queue.enqueue([entry(second)], at(second), &policy);
+        if queue.push_at() <= Some(at(second)) {
+            queue.set_wakeups(queue.wakeups().pushed(at(second), &policy));
+            pushes.push(second);
+        }
+    }
+    assert_eq!(pushes[..6], [0, 2, 6, 14, 30, 62], "the quiet time doubles");
+    assert!(pushes.len() <= 16, "and ends at a push a minute: {pushes:?}");
+    turn(&mut queue, &IDLE, at(600));
+    assert_eq!(says(&mut queue, Answer::NotNow, 0, at(600)), Some(1), "the device is there");
+}
+
+#[test]
 fn a_device_that_never_comes_is_pushed_less_and_less_often() {
     let policy = Policy::default();
     let mut queue = queue([]);
@@ -244,6 +274,18 @@ fn patience_that_apns_asked_for_holds_for_new_work_until_the_device_comes() {
     assert_eq!(queue.push_at(), Some(at(900)));
     turn(&mut queue, &IDLE, at(20));
     assert!(queue.push_at().unwrap() < at(100));
+}
+
+#[test]
+fn an_answer_of_apns_that_is_later_than_the_device_means_nothing() {
+    let policy = Policy::default();
+    let mut queue = queue([entry(1)]);
+    queue.set_wakeups(queue.wakeups().pushed(at(0), &policy));
+    turn(&mut queue, &IDLE, at(10));
+    assert_eq!(says(&mut queue, Answer::Acknowledged, 1, at(11)), None);
+    queue.set_wakeups(queue.wakeups().not_before(at(900)));
+    queue.enqueue([entry(2)], at(20), &policy);
+    assert_eq!(queue.push_at(), Some(at(20)));
 }
 
 #[test]
@@ -372,7 +414,6 @@ struct World {
     window: usize,
     now: Timestamp,
     had_in_session: HashSet<i64>,
-    not_now_seen: bool,
     last_handed: Option<i64>,
 }
 
@@ -384,7 +425,6 @@ impl World {
             window,
             now: at(0),
             had_in_session: HashSet::new(),
-            not_now_seen: false,
             last_handed: None,
         }
     }
@@ -419,9 +459,8 @@ impl World {
                 && row.attempts > 0
                 && row.sent_at.is_some_and(|sent| self.now < sent.plus(policy.resend_grace));
             let had = row.state != State::Queued && self.had_in_session.contains(&row.id);
-            let deferred = row.state == State::NotNow && self.not_now_seen;
             let in_vain = row.attempts >= policy.max_attempts;
-            Some(row.id) != reported && self.now < row.expires_at && !(waits || rests || had || deferred || in_vain)
+            Some(row.id) != reported && self.now < row.expires_at && !(waits || rests || had || in_vain)
         };
         self.pending().iter().find(may_go).map(|row| row.id)
     }
@@ -438,19 +477,16 @@ impl World {
             }
             Event::Idle => {
                 self.had_in_session.clear();
-                self.not_now_seen = false;
                 self.hear(Answer::Idle, None);
             }
             Event::Report { pick, answer } => {
                 let id = self.last_handed.filter(|_| pick % 2 == 0).unwrap_or(*pick as i64);
-                self.not_now_seen |= *answer == Answer::NotNow;
                 self.hear(*answer, Some(id));
             }
             Event::Restart => {
                 self.queue = Queue::load(self.read(self.window), 7, self.queue.wake_at());
                 let in_flight = self.rows.values().filter(|row| row.state != State::Queued);
                 self.had_in_session = in_flight.map(|row| row.id).collect();
-                self.not_now_seen = false;
             }
             Event::Wait { seconds } => self.now = self.now.plus(Duration::from_secs(*seconds as u64)),
             Event::Expire => {
@@ -484,9 +520,11 @@ impl World {
             self.queue.extend(self.read(self.queue.in_memory() + self.window));
             decision = self.queue.decide(&heard, self.now, &Policy::default());
         }
-        let reported = decision.changes.first().filter(|change| Some(change.id) == id);
-        let (reported, ended) =
-            (reported.map(|change| change.id), reported.filter(|change| change.state.is_terminal()).and(id));
+        let reported = id.filter(|id| self.is_pending(*id));
+        // A NotNow that is repeated changes nothing.
+        let changed = decision.changes.first().filter(|change| Some(change.id) == reported);
+        let ended = changed.filter(|change| change.state.is_terminal()).and(id);
+        let changed = changed.map(|change| change.id);
         let expected = self.naive_next(reported, ended);
         assert_eq!(
             decision.next.as_ref().map(|next| next.id),
@@ -495,7 +533,7 @@ impl World {
         );
         self.write(&decision.changes);
         self.queue.adopt(&decision);
-        self.had_in_session.extend(reported);
+        self.had_in_session.extend(changed);
         if let Some(next) = &decision.next {
             assert!(self.had_in_session.insert(next.id), "a command goes out once in a session");
             assert_eq!(decision.changes.last().unwrap().id, next.id, "what goes out is marked as sent");

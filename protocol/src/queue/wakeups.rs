@@ -59,9 +59,13 @@ impl Wakeups {
         }
     }
 
-    /// New work: push then, or as soon as the quiet time after the last push is over.
+    /// New work: push then, or as soon as the quiet time after the last push is over. Each push that did not bring the
+    /// device doubles it, up to the first wait before a push is repeated: one push wakes a device for all the work that is there,
+    /// and a device that is off is not pushed for every command that an admin thinks of.
     pub(super) fn work_queued(self, then: Timestamp, policy: &Policy) -> Self {
-        let quiet_until = self.pushed_at.map_or(then, |at| at.plus(policy.push_quiet).max(then));
+        let longest = policy.push_again.max(policy.push_quiet);
+        let quiet = doubled(policy.push_quiet, self.unanswered.saturating_sub(1), longest);
+        let quiet_until = self.pushed_at.map_or(then, |at| at.plus(quiet).max(then));
         let push_at = self.push_at.map_or(quiet_until, |at| at.min(quiet_until));
         Self { push_at: Some(push_at), ..self }
     }
@@ -97,10 +101,11 @@ impl Wakeups {
         Self { push_at: Some(now.plus(next.spread(wait))), ..next }
     }
 
-    /// APNs asks for patience: no push before `until`, unless the device comes by itself.
+    /// APNs asks for patience: no push before `until`, unless the device comes by itself. If it has come since the push
+    /// that was answered so, the answer is too late to mean anything.
     #[must_use]
     pub fn not_before(self, until: Timestamp) -> Self {
-        Self { rest_until: Some(until), ..self }
+        Self { rest_until: self.pushed_at.map(|_| until), ..self }
     }
 
     /// A new token came. Whatever the old one led to, patience and longer and longer waits, is over: work that is left is
