@@ -19,6 +19,8 @@ pub struct Model {
     pub epoch: i64,
     /// When the present owner did.
     pub since: i64,
+    /// How often it was tried whether the database takes anything at all.
+    pub trials: i64,
 }
 
 /// It stands alone.
@@ -32,7 +34,7 @@ const ONLY: i64 = 1;
 /// Makes the caller the owner and returns its epoch.
 pub(crate) async fn claim(database: &Database, now: i64) -> Result<i64, StoreError> {
     let claiming = begin(database).await?;
-    let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now) };
+    let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now), trials: Set(0) };
     let unless_there = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(first).on_conflict(unless_there).exec_without_returning(&claiming).await?;
     Entity::update_many()
@@ -49,11 +51,18 @@ pub(crate) async fn claim(database: &Database, now: i64) -> Result<i64, StoreErr
 /// Makes sure that no server that ever owned this database, or a later state of it, owns it still: the epoch becomes one
 /// that counting has not reached.
 pub(crate) async fn leap(transaction: &Transaction, now: i64) -> Result<(), StoreError> {
-    let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now) };
+    let first = ActiveModel { id: Set(ONLY), epoch: Set(0), since: Set(now), trials: Set(0) };
     let unless_there = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(first).on_conflict(unless_there).exec_without_returning(transaction).await?;
     let epoch = Ord::max(current(transaction).await?, now) + 1;
     Entity::update_many().col_expr(Column::Epoch, epoch.into()).filter(Column::Id.eq(ONLY)).exec(transaction).await?;
+    Ok(())
+}
+
+/// Changes something that nobody reads: a disk that is full refuses it as it refuses everything else.
+pub(crate) async fn try_writing(transaction: &Transaction) -> Result<(), StoreError> {
+    let trial = Expr::col(Column::Trials).add(1);
+    Entity::update_many().col_expr(Column::Trials, trial).filter(Column::Id.eq(ONLY)).exec(transaction).await?;
     Ok(())
 }
 

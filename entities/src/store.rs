@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Connection};
 use sea_orm::{ConnectOptions, DbErr, SqlErr};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -23,8 +24,8 @@ use crate::{Database, ownership, vault_key, writer};
 const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// How long SQLite waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for a free connection of a pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for a free connection of a pool, or for a new one, which takes several ways there and back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What went wrong, by what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -124,6 +125,7 @@ fn sqlite(url: &str, read_only: bool) -> ConnectOptions {
     options.max_connections(if read_only { 4 } else { 1 }).min_connections(1);
     options.acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false).test_before_acquire(false);
     options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+    options.map_sqlx_sqlite_pool_opts(|pool| pool.before_acquire(|connection, _| Box::pin(is_at_rest(connection))));
     options.map_sqlx_sqlite_opts(move |sqlite| {
         let sqlite = sqlite.busy_timeout(BUSY_TIMEOUT).foreign_keys(true).statement_cache_capacity(256);
         if read_only {
@@ -139,7 +141,18 @@ fn postgres(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options.max_connections(8).min_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
     options.set_application_name("rookery").statement_timeout(READ_DEADLINE);
+    options.map_sqlx_postgres_pool_opts(|pool| pool.before_acquire(|connection, _| Box::pin(is_at_rest(connection))));
     options
+}
+
+/// Whether a connection may be used again. When a full disk refuses a commit, SQLite ends the transaction, and sqlx goes on
+/// believing in it: what follows would be savepoints within a transaction that nobody ever commits, and everything that was
+/// confirmed since would be gone with the process. Such a connection is closed instead.
+async fn is_at_rest<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        connection.ping().await?; // a transaction that was dropped may only now be taken back
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 impl Reader {
@@ -188,6 +201,36 @@ impl From<DbErr> for StoreError {
                 Self::Conflict(text)
             }
             _ => Self::NotApplied(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+    use crate::transaction::begin;
+
+    #[tokio::test]
+    async fn a_transaction_that_ended_by_itself_swallows_none_that_follow() {
+        let file = std::env::temp_dir().join(format!("rookery-store-{}.sqlite", std::process::id()));
+        let url = format!("sqlite:{}?mode=rwc", file.display());
+        let database = connect_alone(&url).await.unwrap();
+        database.execute_unprepared("CREATE TABLE kept (what TEXT)").await.unwrap();
+        let ended = begin(&database).await.unwrap();
+        ended.execute_unprepared("ROLLBACK").await.unwrap(); // as SQLite itself does when its disk is full
+        assert!(ended.commit().await.is_err());
+        begin(&database).await.unwrap().rollback().await.unwrap();
+        let next = begin(&database).await.unwrap();
+        next.execute_unprepared("INSERT INTO kept VALUES ('this')").await.unwrap();
+        next.commit().await.unwrap();
+        let other = connect_alone(&url).await.unwrap();
+        let seen = other.execute_unprepared("DELETE FROM kept").await.unwrap();
+        assert_eq!(seen.rows_affected(), 1, "another connection sees what was committed");
+        drop((database, other));
+        for part in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{part}", file.display()));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! busy server pays one disk flush for many hosts and an idle one waits for nobody. A batch with a piece that fails is written
 //! again in halves, each behind a savepoint, and so on down to the piece at fault: what fails harms only itself.
 
+mod outage;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +48,8 @@ pub struct Tally {
     pub failures: AtomicU64,
     /// Whether another server took the database over.
     pub fenced: AtomicBool,
+    /// Whether nothing can be stored at present: the database is away, or its disk is full.
+    pub failing: AtomicBool,
 }
 
 /// A future of a job, which borrows the transaction it runs in.
@@ -139,7 +142,9 @@ pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Wri
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            desk.write(std::mem::take(&mut batch)).await;
+            if !desk.write(std::mem::take(&mut batch)).await {
+                desk.wait_out(&mut queue).await;
+            }
         }
     });
     Writer { work, vault, tally }
@@ -148,8 +153,9 @@ pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Wri
 type Applied = (Transaction, Vec<Result<(), StoreError>>);
 
 impl Desk {
-    /// One transaction for the whole batch. Where one piece is at fault, a second one, in which it stands alone.
-    async fn write(&self, mut batch: Vec<Work>) {
+    /// One transaction for the whole batch. Where one piece is at fault, a second one, in which it stands alone. False when
+    /// nothing could be stored.
+    async fn write(&self, mut batch: Vec<Work>) -> bool {
         let applied = match timeout(DEADLINE, self.apply(&mut batch)).await {
             Ok(applied) => applied,
             Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
@@ -160,13 +166,16 @@ impl Desk {
         };
         let tally = &self.tally;
         tally.fenced.fetch_or(matches!(end, Err(StoreError::Fenced)), Relaxed);
+        let mut stores = false;
         for (work, outcome) in batch.into_iter().zip(outcomes) {
             let outcome = outcome.and_then(|()| end.clone());
+            stores |= !matches!(outcome, Err(StoreError::NotApplied(_) | StoreError::Unknown(_)));
             let counter = if outcome.is_ok() { &tally.pieces } else { &tally.failures };
             counter.fetch_add(1, Relaxed);
             work.finish(outcome);
         }
         tally.commits.fetch_add(u64::from(end.is_ok()), Relaxed);
+        stores
     }
 
     async fn apply(&self, batch: &mut [Work]) -> Result<Applied, StoreError> {

@@ -26,7 +26,7 @@ impl MigrationTrait for Migration {
 
 /// Who may write: each start of a server raises the epoch, and every transaction compares it.
 fn ownership() -> TableCreateStatement {
-    Table::create().table("ownership").col(id()).col(big("epoch")).col(big("since")).take()
+    Table::create().table("ownership").col(id()).col(big("epoch")).col(big("since")).col(big("trials")).take()
 }
 
 fn host() -> TableCreateStatement {

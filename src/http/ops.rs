@@ -15,7 +15,7 @@ pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// `GET /readyz`: the database answers, the tree runs, and the server is not about to stop.
+/// `GET /readyz`: the database answers and stores, the tree runs, and the server is not about to stop.
 pub async fn readyz(edge: Data<OpsEdge>) -> HttpResponse {
     let now = edge.front.clock.now();
     let broken: Vec<String> = edge
@@ -25,7 +25,9 @@ pub async fn readyz(edge: Data<OpsEdge>) -> HttpResponse {
         .filter(|node| node.health != Health::Running)
         .map(|node| format!("{} is {:?}", node.path, node.health))
         .collect();
-    let database = edge.front.reader.ping().await.err().map(|error| error.to_string());
+    let unread = edge.front.reader.ping().await.err().map(|error| error.to_string());
+    let unwritten = edge.front.written.failing.load(Relaxed).then(|| "nothing can be stored".to_owned());
+    let database = unread.or(unwritten);
     let stopping = edge.stopping.load(Relaxed);
     let ready = broken.is_empty() && database.is_none() && !stopping;
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
@@ -60,6 +62,8 @@ fn render(edge: &OpsEdge) -> String {
     page.one("rookery_store_commits_total", "counter", "Committed transactions", writer.commits.load(Relaxed));
     page.one("rookery_store_pieces_total", "counter", "Turns and jobs in them", writer.pieces.load(Relaxed));
     page.one("rookery_store_failures_total", "counter", "Turns and jobs not stored", writer.failures.load(Relaxed));
+    let failing = u8::from(writer.failing.load(Relaxed));
+    page.one("rookery_store_failing", "gauge", "Whether nothing could be stored the last time", failing);
     let vault = edge.front.reader.vault();
     page.one("rookery_vault_refused_total", "counter", "Stored secrets that did not open", vault.refused());
     page.one("rookery_vault_resealed_total", "counter", "Secrets sealed anew with another key", vault.resealed());
