@@ -63,7 +63,8 @@ pub fn listen(binding: &Binding, served: Served) -> anyhow::Result<Listening> {
     let whom = served.whom();
     let app_of = served.clone();
     let server = HttpServer::new(move || {
-        let app = App::new().wrap(from_fn(guard::panics)).configure(|config| configure(config, whom));
+        let app = App::new().wrap(from_fn(guard::panics)).wrap(from_fn(guard::unread_bodies));
+        let app = app.configure(|config| configure(config, whom));
         match app_of.clone() {
             Served::Devices(edge) => app.app_data(Data::from(edge)),
             Served::Admins(edge) => app.app_data(Data::from(edge)),
