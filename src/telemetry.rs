@@ -16,7 +16,10 @@ use crate::config::{LogFormat, LogSettings};
 pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|error| anyhow::anyhow!("log.filter: {error}"))?;
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
+    // By default a line that cannot be written is complained about where it could not be written, which then panics: a full
+    // disk under the log would take every actor down that has something to say.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    let log = log.with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A test process starts several servers, and the first one's log is everyone's.
     let _ = match settings.format {
         LogFormat::Text => log.with_target(false).try_init(),
