@@ -1,16 +1,25 @@
-//! What time it is. Actors never ask the operating system themselves, so that tests can move the clock.
+//! What time it is. Actors never ask the operating system themselves, so that tests can move the clock, and so that one
+//! place decides what to believe when the system's clock leaps ([`jumps`]).
 
-use std::sync::Arc;
+mod jumps;
+
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use protocol::time::Timestamp;
 use tokio::time::Instant;
 
+use jumps::Jumps;
+
+/// Since when this process counts the time that passes.
+static BEGAN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+
 /// The wall clock, which tests put forward and back. Clones tell the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_millis: Arc<AtomicI64>,
+    jumps: Arc<Mutex<Jumps>>,
     runtime: Option<(Timestamp, Instant)>,
 }
 
@@ -21,11 +30,14 @@ impl Clock {
     }
 
     /// The present moment.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the operating system")]
     pub fn now(&self) -> Timestamp {
         let unmoved = match self.runtime {
             Some((began, since)) => began.plus(since.elapsed()),
-            None => SystemTime::now().into(),
+            None => {
+                // One at a time: of two moments, the later one is asked for later.
+                let mut jumps = self.jumps.lock().unwrap_or_else(PoisonError::into_inner);
+                jumps.believe(wall(), BEGAN.elapsed())
+            }
         };
         let ahead = self.ahead_millis.load(SeqCst);
         let by = Duration::from_millis(ahead.unsigned_abs());
@@ -41,6 +53,12 @@ impl Clock {
     pub fn set_back(&self, by: Duration) {
         self.ahead_millis.fetch_sub(millis(by), SeqCst);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the operating system")]
+fn wall() -> Timestamp {
+    let now = Timestamp::from(SystemTime::now());
+    Timestamp::from_millis(now.millis().saturating_add(crate::fault::clock_is_off_by()))
 }
 
 fn millis(by: Duration) -> i64 {

@@ -2,11 +2,14 @@
 //! at all; the released binary is built without it.
 //!
 //! In this process `arm` does it. A server in a process of its own is told by `ROOKERY_TEST_FAULTS`, for example
-//! `host.report/20 host.due/7`: every 20th report panics, and every 7th time that a host is due.
+//! `host.report/20 host.due/7`: every 20th report panics, and every 7th time that a host is due. A place that handles a
+//! command can be told which one it is to die of: `host.report.decided@<CommandUUID>/1`. The same feature lets such
+//! a server's wall clock be off: by as many milliseconds as the file says that `ROOKERY_TEST_CLOCK` names.
 
 #[cfg(feature = "faults")]
 mod armed {
     use std::collections::HashMap;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -38,6 +41,20 @@ mod armed {
         ARMED.lock().unwrap_or_else(PoisonError::into_inner).get(place).copied().unwrap_or(0)
     }
 
+    static CLOCK: LazyLock<Option<PathBuf>> = LazyLock::new(|| std::env::var_os("ROOKERY_TEST_CLOCK").map(Into::into));
+
+    pub(crate) fn clock_is_off_by() -> i64 {
+        let said = CLOCK.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        said.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    #[expect(clippy::panic, reason = "that is what it is for")]
+    pub(crate) fn pass_with(place: &'static str, command: &str) {
+        if STEADY.iter().any(|steady| steady.place.split_once('@') == Some((place, command))) {
+            panic!("fault at {place}");
+        }
+    }
+
     #[expect(clippy::panic, reason = "that is what it is for")]
     pub(crate) fn pass(place: &'static str) {
         if let Some(steady) = STEADY.iter().find(|steady| steady.place == place)
@@ -57,10 +74,27 @@ mod armed {
 #[cfg(feature = "faults")]
 pub use armed::{arm, left};
 
+/// By how many milliseconds the wall clock is off.
+pub(crate) fn clock_is_off_by() -> i64 {
+    #[cfg(feature = "faults")]
+    return armed::clock_is_off_by();
+    #[cfg(not(feature = "faults"))]
+    0
+}
+
 /// A place that tests can make panic.
 #[inline]
 pub(crate) fn point(place: &'static str) {
     #[cfg(feature = "faults")]
     armed::pass(place);
     let _ = place;
+}
+
+/// The same for a place that handles a command.
+#[inline]
+pub(crate) fn point_with(place: &'static str, command: Option<&protocol::ids::CommandUuid>) {
+    #[cfg(feature = "faults")]
+    command.into_iter().for_each(|command| armed::pass_with(place, command.as_str()));
+    let _ = command;
+    point(place);
 }

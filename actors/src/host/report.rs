@@ -95,7 +95,7 @@ impl Host {
         let body = decision.next.as_ref().and_then(|next| channel.bodies.get(next.id));
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
         self.guard.suspect(handled);
-        fault::point("host.report.decided");
+        fault::point_with("host.report.decided", decision.next.as_ref().map(|next| &next.uuid));
         rows.wake = self.wake_along(decision.wake_at.into_iter().chain(others_wake_at).min(), rows.is_empty());
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         if rows.is_empty() {
