@@ -1,14 +1,16 @@
 //! Forgets what nobody needs any more, in the background: answers kept for repeated requests, used challenges, reports that
-//! belonged to no command.
+//! belonged to no command, events that everyone was told of. Also the one who lets undeliverable events die.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use entities::{StoreError, Writer, idempotency, orphan_result, scep};
+use entities::{Reader, StoreError, Writer, idempotency, orphan_result, scep, webhook_backlog, webhook_event};
 
 use crate::clock::Clock;
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
+use crate::webhooks::WebhooksConfig;
 
 /// How often old rows are looked for.
 const EVERY: Duration = Duration::from_secs(600);
@@ -19,34 +21,101 @@ const CHALLENGES: Duration = Duration::from_secs(7 * 86_400);
 /// How long reports without a command are kept.
 const ORPHANS: Duration = Duration::from_secs(30 * 86_400);
 
+/// Rest between two steps over many rows, so that devices never wait long for the writer.
+const REST: Duration = Duration::from_millis(20);
+
 /// The actor.
 pub struct Housekeeping {
     guard: Guard,
+    desk: Desk,
+    is_busy: bool,
+}
+
+/// What a round of tidying needs.
+#[derive(Clone)]
+struct Desk {
+    reader: Reader,
     writer: Writer,
     clock: Clock,
+    webhooks: Arc<WebhooksConfig>,
+}
+
+/// What a round of tidying did.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tidied {
+    answers: u64,
+    challenges: u64,
+    orphans: u64,
+    events: u64,
+    died: u64,
 }
 
 impl Housekeeping {
     /// Starts the actor.
     pub fn launch(parts: &Parts, guard: Guard) -> Recipient<Stop> {
-        Self { guard, writer: parts.writer.clone(), clock: parts.clock.clone() }.start().recipient()
+        let desk = Desk {
+            reader: parts.reader.clone(),
+            writer: parts.writer.clone(),
+            clock: parts.clock.clone(),
+            webhooks: parts.config.webhooks.clone(),
+        };
+        Self { guard, desk, is_busy: false }.start().recipient()
     }
 
     fn tidy(&mut self, context: &mut Context<Self>) {
-        let now = self.clock.now();
-        self.guard.gauge().turn(now);
-        let writer = self.writer.clone();
-        let tidying = async move {
-            let answers = idempotency::forget_before(&writer, now.minus(ANSWERS).millis()).await?;
-            let challenges = scep::forget_before(&writer, now.minus(CHALLENGES).millis()).await?;
-            let orphans = orphan_result::forget_before(&writer, now.minus(ORPHANS).millis()).await?;
-            Ok::<_, StoreError>((answers, challenges, orphans))
-        };
-        context.spawn(tidying.into_actor(self).map(|tidied, _, _| match tidied {
-            Ok((0, 0, 0)) => {}
-            Ok((answers, challenges, orphans)) => tracing::info!(answers, challenges, orphans, "forgot old rows"),
-            Err(error) => tracing::warn!("old rows cannot be forgotten: {error}"),
+        if std::mem::replace(&mut self.is_busy, true) {
+            return;
+        }
+        self.guard.gauge().turn(self.desk.clock.now());
+        let desk = self.desk.clone();
+        let tidying = async move { desk.tidy().await };
+        context.spawn(tidying.into_actor(self).map(|tidied, housekeeping, _| {
+            housekeeping.is_busy = false;
+            match tidied {
+                Ok(tidied) if tidied == Tidied::default() => {}
+                Ok(tidied) => tracing::info!("forgot old rows: {tidied:?}"),
+                Err(error) => tracing::warn!("old rows cannot be forgotten: {error}"),
+            }
         }));
+    }
+}
+
+impl Desk {
+    async fn tidy(&self) -> Result<Tidied, StoreError> {
+        let (writer, now) = (&self.writer, self.clock.now());
+        let mut tidied = Tidied {
+            answers: idempotency::forget_before(writer, now.minus(ANSWERS).millis()).await?,
+            challenges: scep::forget_before(writer, now.minus(CHALLENGES).millis()).await?,
+            orphans: orphan_result::forget_before(writer, now.minus(ORPHANS).millis()).await?,
+            ..Tidied::default()
+        };
+        self.tidy_events(&mut tidied).await?;
+        Ok(tidied)
+    }
+
+    /// There may be many: in steps.
+    async fn tidy_events(&self, tidied: &mut Tidied) -> Result<(), StoreError> {
+        let (reader, writer) = (&self.reader, &self.writer);
+        while webhook_backlog::forget_gone(reader, writer).await? > 0 {
+            tokio::time::sleep(REST).await;
+        }
+        loop {
+            let now = self.clock.now();
+            let (die, forget) = (now.minus(self.webhooks.max_age), now.minus(self.webhooks.keep_dead));
+            let (died, gone) = webhook_backlog::age(writer, die.millis(), forget.millis(), now.millis()).await?;
+            tidied.died += died;
+            if died + gone == 0 {
+                break;
+            }
+            tokio::time::sleep(REST).await;
+        }
+        let mut from = Some(String::new());
+        while let Some(after) = from {
+            let (gone, reached) = webhook_event::tidy(reader, writer, after).await?;
+            (tidied.events, from) = (tidied.events + gone, reached);
+            tokio::time::sleep(REST).await;
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod authority;
 pub mod brakes;
 pub mod clock;
 pub mod dispatcher;
+pub mod egress;
 pub mod fault;
 pub mod host;
 pub mod hosts;
@@ -26,6 +27,7 @@ mod singleton;
 pub mod supervisor;
 pub mod tree;
 pub mod trust;
+pub mod webhooks;
 
 /// The directory of host actors.
 pub type Hosts = hosts::Hosts<host::Host>;

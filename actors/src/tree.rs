@@ -15,6 +15,7 @@ use crate::authority::{Authority, AuthorityConfig};
 use crate::brakes::{Brakes, BrakesConfig};
 use crate::clock::Clock;
 use crate::dispatcher::Dispatcher;
+use crate::egress::EgressConfig;
 use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::keeper::{Crashed, Keeper};
@@ -25,6 +26,7 @@ use crate::registrar::Registrar;
 use crate::seen::Seen;
 use crate::supervisor::{Limit, Node, Strategy};
 use crate::trust::Trust;
+use crate::webhooks::{self, Outlets, Webhooks, WebhooksConfig};
 
 /// Everything that runs, in start order; it stops in reverse. Who is told starts before who tells.
 ///
@@ -59,6 +61,7 @@ pub static TREE: Node<Parts> = Node::Group(
                 Node::Worker("housekeeping", Housekeeping::launch),
                 Node::Worker("locksmith", Locksmith::launch),
                 Node::Worker("notary", Notary::launch),
+                Node::Worker("webhooks", Webhooks::launch),
             ],
         ),
     ],
@@ -85,6 +88,10 @@ pub struct Parts {
     pub seen: Seen,
     /// What APNs answered.
     pub pushes: Arc<apns::Tally>,
+    /// Who wants to be told of what.
+    pub outlets: Outlets,
+    /// What became of events.
+    pub deliveries: Arc<webhooks::Tally>,
     /// Pushes.
     pub apns: Handle<Apns>,
     /// Looks after hosts.
@@ -97,6 +104,8 @@ pub struct Parts {
     pub authority: Handle<Authority>,
     /// Admits hosts.
     pub registrar: Handle<Registrar>,
+    /// Tells others what happened.
+    pub webhooks: Handle<Webhooks>,
 }
 
 /// The settings of all actors.
@@ -114,6 +123,10 @@ pub struct Config {
     pub audit_anchor: Option<Arc<PathBuf>>,
     /// See [`BrakesConfig`].
     pub brakes: Arc<BrakesConfig>,
+    /// See [`WebhooksConfig`].
+    pub webhooks: Arc<WebhooksConfig>,
+    /// See [`EgressConfig`].
+    pub egress: Arc<EgressConfig>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.
@@ -141,6 +154,10 @@ pub struct Front {
     pub authority: Handle<Authority>,
     /// Admits hosts.
     pub registrar: Handle<Registrar>,
+    /// Tells others what happened.
+    pub webhooks: Handle<Webhooks>,
+    /// What became of events.
+    pub deliveries: Arc<webhooks::Tally>,
     /// What APNs answered.
     pub pushes: Arc<apns::Tally>,
     /// What was written.
@@ -162,6 +179,8 @@ impl Parts {
             brakes: self.brakes.clone(),
             authority: self.authority.clone(),
             registrar: self.registrar.clone(),
+            webhooks: self.webhooks.clone(),
+            deliveries: self.deliveries.clone(),
             pushes: self.pushes.clone(),
             written: self.writer.tally(),
         }
@@ -193,12 +212,15 @@ impl Parts {
             hosts: Hosts::new(arbiters),
             seen: Seen::default(),
             pushes: Arc::default(),
+            outlets: Outlets::default(),
+            deliveries: Arc::default(),
             apns: Handle::default(),
             keeper: Handle::default(),
             dispatcher: Handle::default(),
             brakes: Handle::default(),
             authority: Handle::default(),
             registrar: Handle::default(),
+            webhooks: Handle::default(),
         };
         parts.furnish_hosts(pusher);
         parts
@@ -216,6 +238,7 @@ impl Parts {
             clock: self.clock.clone(),
             seen: self.seen.clone(),
             pusher,
+            outlets: self.outlets.clone(),
             config: self.config.host.clone(),
         })
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use actors::ask::Refusal;
 use actors::dispatcher::{Dispatch, Target};
-use actors::host::Sender;
 use actors::host::report::Report;
+use actors::host::{Original, Sender};
 use actors::tree::Parts;
 use bytes::Bytes;
 use protocol::ids::{CommandUuid, HostId};
@@ -169,11 +169,11 @@ async fn turn(parts: &Parts, host: usize, report: Report) -> Option<Bytes> {
 
 fn report(host: usize, answer: Answer, uuid: Option<&str>) -> Report {
     let (channel, fingerprint) = Rows::sender(host);
+    let original = Original { body: Bytes::from(vec![b'x'; 2048]), query: None };
     Report {
-        sender: Sender { channel, fingerprint },
+        sender: Sender { channel, fingerprint, original },
         answer,
         status: if uuid.is_some() { "Acknowledged".into() } else { "Idle".into() },
         command: uuid.and_then(CommandUuid::parse),
-        body: Bytes::from(vec![b'x'; 2048]),
     }
 }

@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 
 use crate::vault::{Part, Sealed, SealedColumn};
+use crate::webhook_event::{self, NewEvent};
 use crate::{Reader, StoreError, Writer};
 
 /// Sealed by [`keep`].
@@ -48,7 +49,7 @@ pub async fn of_enrollment(reader: &Reader, enrollment_id: i64) -> Result<Option
         .await
 }
 
-/// Replaces the last report of an enrollment.
+/// Replaces the last report of an enrollment; webhooks are to be told of it.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -57,10 +58,12 @@ pub async fn keep(
     enrollment_id: i64,
     report: impl AsRef<[u8]>,
     received_at: i64,
+    mut events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
+    webhook_event::seal_all(writer.vault(), &mut events)?;
     let body = BODY.seal(writer.vault(), &[&enrollment_id], report)?;
     writer
-        .run(Model { enrollment_id, body, received_at }, |transaction, report| {
+        .run((Model { enrollment_id, body, received_at }, events), |transaction, (report, events)| {
             Box::pin(async move {
                 let row = ActiveModel {
                     enrollment_id: Set(report.enrollment_id),
@@ -71,7 +74,7 @@ pub async fn keep(
                     .update_columns([Column::Body, Column::ReceivedAt])
                     .to_owned();
                 Entity::insert(row).on_conflict(replace).exec_without_returning(transaction).await?;
-                Ok(())
+                webhook_event::insert(transaction, &events).await
             })
         })
         .await

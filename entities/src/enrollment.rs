@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::enrollment_secret::{self, NewSecret};
 use crate::vault::Vault;
+use crate::webhook_event::{self, NewEvent};
 use crate::{Reader, StoreError, Transaction, Writer, host, identity, queue_entry};
 
 /// A row of `enrollment`.
@@ -83,6 +84,8 @@ pub struct Authenticated {
     pub topic: String,
     /// When it came.
     pub at: i64,
+    /// What webhooks are to be told.
+    pub events: Vec<NewEvent>,
 }
 
 /// What a TokenUpdate changes.
@@ -114,6 +117,23 @@ pub struct TokenUpdated {
     pub mdm_status: Option<i16>,
     /// When it came.
     pub at: i64,
+    /// What webhooks are to be told, without the tally.
+    pub events: Vec<NewEvent>,
+}
+
+/// What a CheckOut changes.
+#[derive(Clone, Debug)]
+pub struct CheckedOut {
+    /// The host.
+    pub host_id: i64,
+    /// The channels that end.
+    pub enrollments: Vec<i64>,
+    /// Whether the host's management is off from now on.
+    pub off: bool,
+    /// When it came.
+    pub at: i64,
+    /// What webhooks are to be told.
+    pub events: Vec<NewEvent>,
 }
 
 /// The channels of a host.
@@ -175,7 +195,8 @@ pub async fn list_by_external_ids(reader: &Reader, ids: Vec<String>) -> Result<V
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when the certificate is bound elsewhere; otherwise see [`StoreError`].
-pub async fn authenticate(writer: &Writer, message: Authenticated) -> Result<Model, StoreError> {
+pub async fn authenticate(writer: &Writer, mut message: Authenticated) -> Result<Model, StoreError> {
+    webhook_event::seal_all(writer.vault(), &mut message.events)?;
     writer.run(message, |transaction, message| Box::pin(authenticate_in(transaction, message))).await
 }
 
@@ -207,6 +228,7 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         .await?;
     identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
     host::describe(transaction, message.host_id, &message.description, message.at).await?;
+    webhook_event::insert(transaction, &message.events).await?;
     read(transaction, enrollment_id).await
 }
 
@@ -247,11 +269,18 @@ fn new_row(message: &Authenticated) -> ActiveModel {
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn token_update(writer: &Writer, message: TokenUpdated) -> Result<Model, StoreError> {
+pub async fn token_update(writer: &Writer, mut message: TokenUpdated) -> Result<Model, StoreError> {
+    webhook_event::seal_all(writer.vault(), &mut message.events)?;
     let input = (writer.vault().clone(), message);
     writer
-        .run(input, |transaction, (vault, message)| {
-            Box::pin(async move { token_update_in(transaction, &vault, message).await })
+        .run(input, |transaction, (vault, mut message)| {
+            Box::pin(async move {
+                let mut events = std::mem::take(&mut message.events);
+                let row = token_update_in(transaction, &vault, message).await?;
+                events.iter_mut().for_each(|event| event.tally = Some(row.token_update_tally));
+                webhook_event::insert(transaction, &events).await?;
+                Ok(row)
+            })
         })
         .await
 }
@@ -299,21 +328,14 @@ async fn token_update_in(transaction: &Transaction, vault: &Vault, message: Toke
     Ok(model)
 }
 
-/// Ends channels: nothing more is sent to them, and what was pending is superseded. `off` turns the host's management
-/// off as well.
+/// Ends channels: nothing more is sent to them, and what was pending is superseded.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn check_out(
-    writer: &Writer,
-    host_id: i64,
-    enrollments: Vec<i64>,
-    off: bool,
-    at: i64,
-) -> Result<(), StoreError> {
-    let input = (host_id, enrollments, off, at);
+pub async fn check_out(writer: &Writer, mut message: CheckedOut) -> Result<(), StoreError> {
+    webhook_event::seal_all(writer.vault(), &mut message.events)?;
     writer
-        .run(input, |transaction, (host_id, enrollments, off, at)| {
+        .run(message, |transaction, CheckedOut { host_id, enrollments, off, at, events }| {
             Box::pin(async move {
                 queue_entry::supersede(transaction, &enrollments, at).await?;
                 Entity::update_many()
@@ -325,7 +347,7 @@ pub async fn check_out(
                 if off {
                     host::set_mdm_status(transaction, host_id, host::OFF, at).await?;
                 }
-                Ok(())
+                webhook_event::insert(transaction, &events).await
             })
         })
         .await

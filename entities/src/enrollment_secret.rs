@@ -9,6 +9,7 @@ use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 use zeroize::Zeroizing;
 
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
+use crate::webhook_event::{self, NewEvent};
 use crate::{Reader, StoreError, Transaction, Writer};
 
 /// [`Model::kind`]: the token that clears a passcode.
@@ -107,14 +108,20 @@ pub async fn newest(
         .await
 }
 
-/// Keeps a secret beside the older ones.
+/// Keeps a secret beside the older ones, and what webhooks are to be told of it.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn keep(writer: &Writer, secret: NewSecret) -> Result<(), StoreError> {
-    let input = (writer.vault().clone(), secret);
+pub async fn keep(writer: &Writer, secret: NewSecret, mut events: Vec<NewEvent>) -> Result<(), StoreError> {
+    webhook_event::seal_all(writer.vault(), &mut events)?;
+    let input = (writer.vault().clone(), secret, events);
     writer
-        .run(input, |transaction, (vault, secret)| Box::pin(async move { insert(transaction, &vault, secret).await }))
+        .run(input, |transaction, (vault, secret, events)| {
+            Box::pin(async move {
+                insert(transaction, &vault, secret).await?;
+                webhook_event::insert(transaction, &events).await
+            })
+        })
         .await
 }
 

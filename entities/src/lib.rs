@@ -46,6 +46,11 @@ mod transaction;
 pub mod turn;
 pub mod vault;
 pub mod vault_key;
+pub mod webhook;
+pub mod webhook_backlog;
+pub mod webhook_delivery;
+pub mod webhook_event;
+pub mod webhook_key;
 mod writer;
 
 pub use store::{Reader, StoreError};

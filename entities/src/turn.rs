@@ -4,6 +4,7 @@
 use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
 use crate::vault::Vault;
+use crate::webhook_event::{self, NewEvent};
 use crate::{StoreError, Transaction, command_result, host_times, orphan_result, queue_entry};
 
 /// Rows per statement, largest first.
@@ -20,6 +21,8 @@ pub struct Turn {
     pub orphans: Vec<NewOrphan>,
     /// When the host must be woken, where that differs from what its row says.
     pub wake: Option<Wake>,
+    /// What webhooks are to be told.
+    pub events: Vec<NewEvent>,
 }
 
 /// A change of the moment by which a host must be woken.
@@ -103,12 +106,13 @@ impl Turn {
             let context: [&dyn std::fmt::Display; 3] = [&orphan.enrollment_id, &orphan.command_uuid, &orphan.status];
             orphan.body = orphan_result::BODY.seal(vault, &context, &orphan.body)?.0;
         }
-        Ok(())
+        webhook_event::seal_all(vault, &mut self.events)
     }
 
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty() && self.wake.is_none()
+        let has_rows = !(self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty());
+        !has_rows && self.wake.is_none() && self.events.is_empty()
     }
 }
 
@@ -127,6 +131,7 @@ pub(crate) async fn apply(transaction: &Transaction, turns: &[&Turn]) -> Result<
     for rows in in_sizes(&orphans) {
         orphan_result::insert(transaction, rows).await?;
     }
+    webhook_event::insert(transaction, turns.iter().flat_map(|turn| &turn.events)).await?;
     let (mut sooner, mut later) = (Vec::new(), Vec::new());
     for wake in turns.iter().filter_map(|turn| turn.wake) {
         match wake {

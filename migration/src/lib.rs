@@ -15,6 +15,7 @@ mod m20261127_000005_create_vault;
 mod m20261127_000006_window_queues;
 mod m20261127_000007_create_audit;
 mod m20261127_000008_create_held_commands;
+mod m20261127_000009_create_webhooks;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000006_window_queues::Migration),
             Box::new(m20261127_000007_create_audit::Migration),
             Box::new(m20261127_000008_create_held_commands::Migration),
+            Box::new(m20261127_000009_create_webhooks::Migration),
         ]
     }
 }

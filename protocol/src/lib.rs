@@ -3,10 +3,13 @@
 //! Never here: sockets, files, a clock, a database, a runtime, any other crate of ours. Time is an argument
 //! ([`time::Timestamp`]). OpenSSL is allowed, because CMS and SCEP are messages: bytes and keys in, bytes out.
 //!
-//! Start with [`queue`] (what a host is sent next), then [`apple`] (what devices say), then [`pki`] (who says it).
+//! Start with [`queue`] (what a host is sent next), then [`apple`] (what devices say), then [`pki`] (who says it). [`webhook`] is
+//! what others are told of it.
 
 pub mod apple;
 pub mod ids;
 pub mod pki;
 pub mod queue;
+pub mod retry_after;
 pub mod time;
+pub mod webhook;

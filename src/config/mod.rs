@@ -4,8 +4,10 @@
 //! bound. Start with [`Settings`]; what each one means for an operator stands in docs/OPERATIONS.md.
 
 mod brakes;
+mod listed;
 mod span;
 mod validate;
+mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,11 +15,13 @@ use std::path::{Path, PathBuf};
 use entities::vault::key_file::KeySource;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use listed::listed;
+use serde::{Deserialize, Serialize};
 
 pub use brakes::BrakeSettings;
 pub use span::Span;
+pub(crate) use webhooks::pem;
+pub use webhooks::{EgressSettings, WebhookSettings};
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -47,6 +51,10 @@ pub struct Settings {
     pub vault: VaultSettings,
     /// What is too much at once.
     pub brakes: BrakeSettings,
+    /// How patient deliveries to webhooks are.
+    pub webhooks: WebhookSettings,
+    /// Where requests to addresses that admins choose may go.
+    pub egress: EgressSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -244,22 +252,6 @@ impl Settings {
     }
 }
 
-/// A list, or a text with commas, as people write it into the environment.
-fn listed<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpAddr>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        List(Vec<IpAddr>),
-        Text(String),
-    }
-    let written = Written::deserialize(value).map_err(|_| D::Error::custom("must be a list of IP addresses"))?;
-    let read = |part: &str| part.trim().parse().map_err(|_| D::Error::custom(format!("{part:?} is no IP address")));
-    match written {
-        Written::List(addresses) => Ok(addresses),
-        Written::Text(text) => text.split(',').filter(|part| !part.trim().is_empty()).map(read).collect(),
-    }
-}
-
 /// The environment's settings. The name of the settings file, and what tests, proofs and benches use, are none.
 fn environment() -> Env {
     let others = ["config_file", "test_", "prove", "bench_"];
@@ -281,6 +273,8 @@ impl Default for Settings {
             hosts: HostSettings::default(),
             vault: VaultSettings::default(),
             brakes: BrakeSettings::default(),
+            webhooks: WebhookSettings::default(),
+            egress: EgressSettings::default(),
             log: LogSettings::default(),
         }
     }
@@ -385,6 +379,6 @@ mod tests {
         assert_eq!(proxies(r#""127.0.0.1, ::1""#).unwrap(), both);
         assert_eq!(proxies(r#""""#).unwrap(), Vec::<IpAddr>::new());
         let fault = proxies(r#""proxy.example.com""#).unwrap_err();
-        assert!(fault.contains("\"proxy.example.com\" is no IP address"), "{fault}");
+        assert!(fault.contains("\"proxy.example.com\": invalid IP address"), "{fault}");
     }
 }

@@ -55,6 +55,8 @@ impl Settings {
         unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
         unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
         faults.extend(self.brakes.fault().map(str::to_owned));
+        faults.extend(self.webhooks.fault().map(str::to_owned));
+        faults.extend(self.egress.fault());
         faults
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use actors::supervisor::Health;
+use protocol::time::Timestamp;
 use serde_json::json;
 
 use super::edge::OpsEdge;
@@ -69,6 +70,14 @@ fn render(edge: &OpsEdge) -> String {
     page.one("rookery_vault_resealed_total", "counter", "Secrets sealed anew with another key", vault.resealed());
     page.one("rookery_pushes_sent_total", "counter", "Pushes that APNs took", pushes.sent.load(Relaxed));
     page.one("rookery_pushes_failed_total", "counter", "Pushes that APNs did not take", pushes.failed.load(Relaxed));
+    let events = &edge.front.deliveries;
+    let oldest = Some(events.oldest.load(Relaxed)).filter(|oldest| *oldest > 0);
+    let age = oldest.map_or(0, |oldest| now.since(Timestamp::from_millis(oldest)).as_secs());
+    page.one("rookery_webhook_pending", "gauge", "Events that wait for a webhook", events.pending.load(Relaxed));
+    page.one("rookery_webhook_dead", "gauge", "Dead letters of webhooks", events.dead.load(Relaxed));
+    page.one("rookery_webhook_oldest_seconds", "gauge", "Age of the oldest event that waits", age);
+    page.one("rookery_webhook_delivered_total", "counter", "Events delivered", events.delivered.load(Relaxed));
+    page.one("rookery_webhook_failed_total", "counter", "Deliveries that failed", events.failed.load(Relaxed));
     let nodes = edge.board.snapshot(now);
     page.head("rookery_node_restarts_total", "counter", "Restarts of a node of the tree");
     for node in &nodes {

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::tls_files::{self, SelfMade};
 use super::{Addresses, DRAIN, Ended, Ready, directory, storage};
-use crate::config::{Settings, cores};
+use crate::config::{Settings, cores, pem};
 use crate::http::admin::auth::Remembered;
 use crate::http::body::Budget;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
@@ -70,6 +70,7 @@ async fn serve(
     let handles = arbiters.iter().map(Arbiter::handle).collect();
     let config = actor_config(&settings, &bindings)?;
     let parts = Parts::new(stores, clock, io.handle().clone(), config, handles);
+    parts.outlets.load(&parts.reader).await?;
     let tree = actors::supervisor::start(&TREE, parts.clone());
     let stopping = Arc::new(AtomicBool::new(false));
     let ops = OpsEdge { front: parts.front(), board: tree.board.clone(), stopping: stopping.clone(), since };
@@ -230,14 +231,12 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
         second_push: hosts.second_push.0,
         ..Policy::default()
     };
-    let root = &settings.apns.root_certificate;
-    let root_certificate = match root.as_os_str().is_empty() {
-        true => None,
-        false => Some(std::fs::read_to_string(root).with_context(|| format!("cannot read {}", root.display()))?),
-    };
+    let root_certificate = pem(&settings.apns.root_certificate)?;
     Ok(Config {
         host: Arc::new(HostConfig { queue, idle: hosts.idle.0 }),
         brakes: Arc::new(settings.brakes.to_config()),
+        webhooks: Arc::new(settings.webhooks.to_config()),
+        egress: Arc::new(settings.egress.to_config()?),
         apns: Arc::new(ApnsConfig { url: settings.apns.url.clone(), root_certificate }),
         authority: Arc::new(AuthorityConfig {
             organization: settings.organization.clone(),

@@ -47,7 +47,7 @@ impl Site {
     pub(crate) fn rookery(&self) -> Process {
         let mut command = Process::new(env!("CARGO_BIN_EXE_rookery"));
         command.env("ROOKERY_DATA_DIR", &self.data).env("ROOKERY_LOG__FILTER", self.filter);
-        command.env("ROOKERY_DATABASE_URL", &self.database_url);
+        command.env("ROOKERY_DATABASE_URL", &self.database_url).env("ROOKERY_EGRESS__ALLOW", "127.0.0.1");
         command.env("ROOKERY_SCEP__STATIC_CHALLENGE", CHALLENGE).env("ROOKERY_APNS__URL", "https://localhost:1");
         command
     }

@@ -9,6 +9,8 @@ use serde_json::json;
 
 use crate::postgres::Fresh;
 use crate::process::{SECRET, Server, Site, until_answered};
+use crate::receiver::{QUERY_TOKEN, Receiver};
+use crate::webhooks;
 use crate::world::fresh_uuid;
 
 /// Commands that wait when the key is changed; their texts alone take more steps than one second has.
@@ -33,6 +35,10 @@ async fn rotate(database_url: &str) {
     let site = Site::new(database_url, "trace");
     let mut server = site.start(None);
     server.prepare().await;
+    let receiver = Receiver::start();
+    receiver.answer(|_| 503u16);
+    let body = json!({ "name": "all", "url": receiver.url(), "secret": webhooks::SECRET, "form": "micromdm" });
+    server.ask(Method::POST, "/api/v1/fleet/webhooks", body.to_string()).await;
     let mut mac = server.enrolled(1).await;
     mac.set_bootstrap_token(Some(BOOTSTRAP)).await.unwrap();
     let mut queued = Vec::new();
@@ -61,6 +67,7 @@ async fn rotate(database_url: &str) {
     until_answered(&mut mac, async |mac| mac.report(ChannelNo::DEVICE, &uuid, &done).await).await;
     assert_eq!(mac.bootstrap_token().await.unwrap().as_deref(), Some(BOOTSTRAP));
     assert_all_open(&server, &queued).await;
+    assert_events_open(&receiver).await;
     let verified = site.admin(&["verify-audit", "--export"]);
     for action in ["root_key.add", "root_key.use", "root_key.retire_others", "root_key.remove"] {
         assert!(verified.contains(action), "{action} in {verified}");
@@ -97,6 +104,16 @@ async fn queue_and_kill(
     }
     assert!(in_the_midst > 0, "the process was killed while values had different keys");
     server
+}
+
+/// Events that waited all the while, sealed with the old key at first, are told and signed as ever.
+async fn assert_events_open(receiver: &Receiver) {
+    receiver.answer(|_| 200u16);
+    let told = crate::app::eventually("events", async || Some(receiver.taken()).filter(|told| told.len() > 4)).await;
+    let payload = STANDARD.decode(told[2].json()["checkin_event"]["raw_payload"].as_str().unwrap()).unwrap();
+    assert!(String::from_utf8(payload).unwrap().contains(&STANDARD.encode(BOOTSTRAP)));
+    let nano = STANDARD.encode(webhooks::openssl_hmac(webhooks::SECRET, &told[2].body));
+    assert_eq!(told[2].headers["x-hmac-signature"], nano);
 }
 
 /// Every command's text is what was queued.
@@ -139,7 +156,9 @@ fn assert_silent(site: &Site, token: &str) {
     let keys = std::fs::read_to_string(site.data.join("root.keys")).unwrap();
     let key = keys.lines().find(|line| !line.starts_with('#')).unwrap();
     let (bootstrap, base64) = (String::from_utf8_lossy(BOOTSTRAP), STANDARD.encode(BOOTSTRAP));
-    for secret in [IN_COMMAND, IN_RESULT, SECRET, token, key, &bootstrap, &base64, "PRIVATE KEY"] {
+    for secret in
+        [IN_COMMAND, IN_RESULT, SECRET, token, key, &bootstrap, &base64, "PRIVATE KEY", webhooks::SECRET, QUERY_TOKEN]
+    {
         let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "the log holds {secret}: {line:?}");
     }

@@ -13,7 +13,9 @@ use rookery::sim::apple::device::{Answer as Done, Device};
 use rookery::sim::apple::model::Family;
 use serde_json::json;
 
-use crate::postgres::execute;
+use crate::postgres::{count, execute};
+use crate::receiver::{QUERY_TOKEN, Receiver};
+use crate::webhooks;
 use crate::world::{DEVICE, SECRET, TOPIC, World, fresh_uuid, on_each_store, on_each_store_with, push_certificate_pem};
 
 const IN_COMMAND: &str = "canary-in-a-command";
@@ -26,7 +28,7 @@ struct Planted(Vec<(&'static str, Vec<u8>)>);
 
 #[actix::test]
 async fn a_stolen_database_holds_no_secret() {
-    on_each_store(async |world| {
+    on_each_store_with(webhooks::settings, async |world| {
         let (planted, known) = plant(world).await;
         let settings = &world.app.settings;
         let mut places = vec![];
@@ -49,11 +51,12 @@ async fn a_stolen_database_holds_no_secret() {
 
 #[actix::test]
 async fn lists_and_figures_hold_no_secret() {
-    on_each_store(async |world| {
+    on_each_store_with(webhooks::settings, async |world| {
         let (planted, known) = plant(world).await;
         let lists = ["commands", "hosts", "hosts/1", "hosts/1/orphan_results", "hosts/1/actor"];
+        let events = ["webhooks", "webhooks/1", "webhooks/1/deliveries", "webhooks/1/deliveries?state=dead"];
         let mut all = String::new();
-        for list in lists {
+        for list in lists.into_iter().chain(events) {
             let answer = world.app.get(&format!("/api/v1/fleet/{list}")).await;
             assert_eq!(answer.status, StatusCode::OK, "{list}");
             all += &answer.json.to_string();
@@ -185,8 +188,12 @@ async fn a_server_without_the_right_key_refuses_to_start_and_says_why() {
     .await;
 }
 
-/// Lets every kind of secret reach the server; returns them, and a text that is no secret and must be found.
+/// Lets every kind of secret reach the server; returns them, and a text that is no secret and must be found. Everything
+/// is to be told to a webhook that takes nothing.
 async fn plant(world: &World) -> (Planted, String) {
+    let receiver = Receiver::start();
+    receiver.answer(|_| 503u16);
+    webhooks::hook(world, &receiver, json!({ "idle": true })).await;
     let mut mac = world.enrolled(Family::Mac, 1).await;
     mac.set_bootstrap_token(Some(BOOTSTRAP)).await.unwrap();
     let phone = world.enrolled(Family::IPhone, 2).await;
@@ -201,6 +208,8 @@ async fn plant(world: &World) -> (Planted, String) {
     mac.send_status(DEVICE, true).await.unwrap();
     let key_line = pem.split("PRIVATE KEY-----\n").nth(1).unwrap().lines().nth(3).unwrap();
     let unlock_token = phone.contents().unlock_token().unwrap()[..48].to_vec();
+    let waiting_events = "SELECT count(*) AS counted FROM webhook_event";
+    assert!(count(&world.app.settings.database(), waiting_events).await > 8, "events wait, with all that is in them");
     let planted = Planted(vec![
         ("the enroll secret", SECRET.into()),
         ("the admin's token", world.app.token.clone().into()),
@@ -210,6 +219,8 @@ async fn plant(world: &World) -> (Planted, String) {
         ("a result", IN_RESULT.into()),
         ("an orphan result", IN_ORPHAN.into()),
         ("the push key", key_line.into()),
+        ("a webhook's secret", webhooks::SECRET.into()),
+        ("a webhook's password", QUERY_TOKEN.into()),
         ("a private key", b"PRIVATE KEY".into()),
     ]);
     (planted, waiting.as_str().to_owned())

@@ -9,6 +9,7 @@ use entities::{enrollment, host, identity};
 use protocol::apple;
 use protocol::apple::channel::ChannelKind;
 use protocol::ids::serial_number;
+use protocol::webhook::Topic;
 
 use super::certificates::{ANOTHER_KIND, Known};
 use super::{Host, Sender, Turn, at_once};
@@ -43,8 +44,8 @@ impl Handler<Authenticate> for Host {
         let own = self.channels.iter().find(|channel| channel.id == authenticate.sender.channel.id);
         let known = own.map(|own| self.certificates.known(authenticate.sender.fingerprint, own.row));
         AtomicResponse::new(match known {
-            Some(Known::Bound { renewal: true }) => at_once(Ok(())),
-            Some(Known::Renewal) => self.vouch(&authenticate.sender),
+            Some(Known::Bound { renewal: true }) => self.tell_alone(&authenticate.sender, Topic::Authenticate),
+            Some(Known::Renewal) => self.renew(authenticate.sender),
             _ => self.look_at_certificate(authenticate),
         })
     }
@@ -69,12 +70,21 @@ impl Host {
                 Some(enrollment) if own.map(|channel| channel.row) != Some(enrollment) => {
                     at_once(Err(Refusal::Forbidden("the certificate belongs to another enrollment")))
                 }
-                Some(_) if row.renewal => host.vouch(&authenticate.sender),
+                Some(_) if row.renewal => host.renew(authenticate.sender),
                 _ if !keeps_promise(&row, &describe(&authenticate.sender, &authenticate.message)) => {
                     at_once(Err(Refusal::Forbidden(ANOTHERS_PROMISE)))
                 }
                 _ => host.begin_generation(&authenticate),
             }
+        }))
+    }
+
+    /// The device shows a certificate that was issued to take the place of its present one.
+    fn renew(&mut self, sender: Sender) -> Turn<()> {
+        let vouched = self.vouch(&sender);
+        Box::pin(vouched.then(move |vouched, host, _| match vouched {
+            Ok(()) => host.tell_alone(&sender, Topic::Authenticate),
+            Err(refusal) => at_once(Err(refusal)),
         }))
     }
 
@@ -87,6 +97,7 @@ impl Host {
             description: describe(&authenticate.sender, &authenticate.message),
             topic: authenticate.message.topic.clone(),
             at: self.now().millis(),
+            events: self.tell_check_in(&authenticate.sender, Topic::Authenticate),
         };
         let writer = self.parts.writer.clone();
         let beginning = async move { enrollment::authenticate(&writer, rows).await };

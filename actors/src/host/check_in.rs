@@ -3,6 +3,7 @@
 use actix::prelude::*;
 use entities::enrollment;
 use entities::enrollment_secret::{self, BOOTSTRAP_TOKEN, NewSecret};
+use protocol::webhook::Topic;
 
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
@@ -33,12 +34,14 @@ pub struct GetBootstrapToken {
     pub sender: Sender,
 }
 
-/// Makes sure that a sender may speak for the channel it names, for messages that change nothing.
+/// Makes sure that a sender may speak for the channel it names, for messages that change nothing, and tells webhooks.
 #[derive(Debug, Message)]
 #[rtype(result = "Answer<()>")]
 pub struct Vouch {
     /// Who sent it.
     pub sender: Sender,
+    /// What it is about, where webhooks have a word for it.
+    pub topic: Option<Topic>,
 }
 
 impl Handler<CheckOut> for Host {
@@ -67,7 +70,13 @@ impl Handler<GetBootstrapToken> for Host {
             };
             let reader = host.parts.reader.clone();
             let reading = async move { enrollment_secret::newest(&reader, row, BOOTSTRAP_TOKEN, generation).await };
-            Box::pin(reading.into_actor(host).map(|token, _, _| Ok(token?)))
+            Box::pin(reading.into_actor(host).then(move |token, host, _| match token {
+                Ok(token) => {
+                    let told = host.tell_alone(&message.sender, Topic::GetBootstrapToken);
+                    Box::pin(told.map(|told, _, _| told.map(|()| token)))
+                }
+                Err(error) => at_once(Err(error.into())),
+            }))
         })
     }
 }
@@ -76,7 +85,10 @@ impl Handler<Vouch> for Host {
     type Result = AtomicResponse<Self, Answer<()>>;
 
     fn handle(&mut self, message: Vouch, _: &mut Context<Self>) -> Self::Result {
-        self.turn_of(&message.sender, |_, _| at_once(Ok(())))
+        self.turn_of(&message.sender.clone(), move |host, _| match message.topic {
+            Some(topic) => host.tell_alone(&message.sender, topic),
+            None => at_once(Ok(())),
+        })
     }
 }
 
@@ -86,9 +98,11 @@ impl Host {
         let whole = !sender.channel.kind.is_user();
         let leaving = self.channels.iter().filter(|channel| whole || channel.id == sender.channel.id);
         let rows: Vec<i64> = leaving.map(|channel| channel.row).collect();
-        let (writer, host_id, at) = (self.parts.writer.clone(), self.id.0, self.now().millis());
-        let gone = rows.clone();
-        let storing = async move { enrollment::check_out(&writer, host_id, rows, whole, at).await };
+        let (writer, host_id, gone) = (self.parts.writer.clone(), self.id.0, rows.clone());
+        let events = self.tell_check_in(sender, Topic::CheckOut);
+        let at = self.now().millis();
+        let left = enrollment::CheckedOut { host_id, enrollments: rows, off: whole, at, events };
+        let storing = async move { enrollment::check_out(&writer, left).await };
         Box::pin(storing.into_actor(self).map(move |stored, host, context| {
             host.settle(stored, context)?;
             for row in gone {
@@ -113,8 +127,9 @@ impl Host {
             value: message.token.unwrap_or_default().into(),
             created_at: self.now().millis(),
         };
+        let events = self.tell_check_in(&message.sender, Topic::SetBootstrapToken);
         let writer = self.parts.writer.clone();
-        let storing = async move { enrollment_secret::keep(&writer, secret).await };
+        let storing = async move { enrollment_secret::keep(&writer, secret, events).await };
         Box::pin(storing.into_actor(self).map(|stored, host, context| host.settle(stored, context)))
     }
 

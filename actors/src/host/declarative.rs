@@ -6,6 +6,7 @@ use actix::prelude::*;
 use entities::declarative_status;
 use protocol::apple::check_in::Endpoint;
 use protocol::apple::declarative::{DeclarationSet, StatusReport};
+use protocol::webhook::Topic;
 
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
@@ -45,15 +46,17 @@ impl Handler<Declarative> for Host {
 impl Host {
     fn declare(&mut self, request: Declarative) -> Turn<Declared> {
         let set = DeclarationSet::default();
-        match request.endpoint {
+        let declared = match request.endpoint {
             Endpoint::Tokens => {
                 let changed_at = protocol::time::Timestamp::from_millis(0); // the empty set has never changed
-                at_once(Ok(Declared::Document(set.tokens_json(changed_at))))
+                Declared::Document(set.tokens_json(changed_at))
             }
-            Endpoint::DeclarationItems => at_once(Ok(Declared::Document(set.declaration_items_json()))),
-            Endpoint::Declaration { .. } => at_once(Ok(Declared::NotAssigned)),
-            Endpoint::Status { data } => self.take_status(&request.sender, data),
-        }
+            Endpoint::DeclarationItems => Declared::Document(set.declaration_items_json()),
+            Endpoint::Declaration { .. } => Declared::NotAssigned,
+            Endpoint::Status { data } => return self.take_status(&request.sender, data),
+        };
+        let told = self.tell_alone(&request.sender, Topic::DeclarativeManagement);
+        Box::pin(told.map(|told, _, _| told.map(|()| declared)))
     }
 
     fn take_status(&mut self, sender: &Sender, data: Vec<u8>) -> Turn<Declared> {
@@ -62,9 +65,10 @@ impl Host {
             Err(error) => return at_once(Err(Refusal::Invalid(error.to_string()))),
         };
         let Some(channel) = self.channel(&sender.channel.id) else { return at_once(Ok(Declared::Taken)) };
-        let (enrollment_id, received_at) = (channel.row, self.now().millis());
+        let (row, received_at) = (channel.row, self.now().millis());
+        let events = self.tell_check_in(sender, Topic::DeclarativeManagement);
         let writer = self.parts.writer.clone();
-        let storing = async move { declarative_status::keep(&writer, enrollment_id, report.raw, received_at).await };
+        let storing = async move { declarative_status::keep(&writer, row, report.raw, received_at, events).await };
         Box::pin(storing.into_actor(self).map(|stored, host, context| {
             host.settle(stored, context)?;
             Ok(Declared::Taken)

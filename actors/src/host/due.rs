@@ -167,7 +167,9 @@ impl Host {
 
     fn commit_due(&mut self, expired: Vec<(i64, Change)>, wake: Option<Wake>, context: &mut Context<Self>) {
         let entries = expired.iter().map(|(_, change)| entry_change(change)).collect();
-        let (writer, rows) = (self.parts.writer.clone(), Rows { entries, wake, ..Rows::default() });
+        let told: Vec<_> =
+            expired.iter().flat_map(|(row, change)| self.tell_ended(*row, std::slice::from_ref(change))).collect();
+        let (writer, rows) = (self.parts.writer.clone(), Rows { entries, wake, events: told, ..Rows::default() });
         let committing = async move { writer.host_turn(rows).await };
         context.wait(committing.into_actor(self).map(move |committed, host, context| {
             if host.settle(committed, context).is_err() {

@@ -20,6 +20,7 @@ pub mod enqueued;
 pub mod observe;
 pub mod pushed;
 pub mod report;
+mod tell;
 pub mod token_update;
 mod window;
 
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use actix::fut::{LocalBoxActorFuture, ready};
 use actix::prelude::*;
+use bytes::Bytes;
 use entities::{Reader, StoreError, Writer};
 use protocol::apple;
 use protocol::ids::HostId;
@@ -40,6 +42,7 @@ use crate::clock::Clock;
 use crate::hosts::{HostGuard, Resident};
 use crate::pusher::Pusher;
 use crate::seen::Seen;
+use crate::webhooks::Outlets;
 use certificates::Certificates;
 use channel::Channel;
 
@@ -65,6 +68,8 @@ pub struct HostParts {
     pub seen: Seen,
     /// Pushes to Apple devices.
     pub pusher: Arc<dyn Pusher>,
+    /// Who wants to be told of what.
+    pub outlets: Outlets,
     /// How hosts behave.
     pub config: Arc<HostConfig>,
 }
@@ -82,6 +87,8 @@ pub struct Host {
     noted_at: Timestamp,
     touched_at: Timestamp,
     timer: Option<(Timestamp, SpawnHandle)>,
+    /// Whether the turn under way tells webhooks of something.
+    rings: bool,
 }
 
 /// Whether the actor may speak for its rows.
@@ -100,6 +107,17 @@ pub struct Sender {
     pub channel: apple::channel::Channel,
     /// The certificate that signed the message or the connection.
     pub fingerprint: Fingerprint,
+    /// The message as it came.
+    pub original: Original,
+}
+
+/// A message as it came. It may hold tokens and keys, so `Debug` shows none of it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Original {
+    /// Its body.
+    pub body: Bytes,
+    /// The query of the address that it was sent to.
+    pub query: Option<Box<str>>,
 }
 
 /// A turn that may wait for rows; nothing else happens in the actor meanwhile.
@@ -127,6 +145,7 @@ impl Resident for Host {
             noted_at: Timestamp::default(),
             touched_at: now,
             timer: None,
+            rings: false,
         }
     }
 }
@@ -214,8 +233,14 @@ impl Host {
     /// What follows from a write: its success, a refusal, or an actor that no longer knows its rows.
     fn settle<T>(&mut self, written: Result<T, StoreError>, context: &mut Context<Self>) -> Answer<T> {
         self.guard.suspect(None);
+        let rings = std::mem::take(&mut self.rings);
         match written {
-            Ok(done) => Ok(done),
+            Ok(done) => {
+                if rings {
+                    self.parts.outlets.ring();
+                }
+                Ok(done)
+            }
             Err(StoreError::NotApplied(why)) => Err(Refusal::soon(why)),
             Err(error) => self.become_stale(Refusal::soon(error), context),
         }
@@ -245,6 +270,12 @@ impl Host {
     /// When something is due for any channel.
     fn wake_at(&self) -> Option<Timestamp> {
         self.channels.iter().filter_map(|channel| channel.queue.wake_at()).min()
+    }
+}
+
+impl std::fmt::Debug for Original {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} bytes", self.body.len())
     }
 }
 

@@ -30,8 +30,6 @@ pub struct Report {
     pub status: String,
     /// The command; absent when the device only asks for one.
     pub command: Option<CommandUuid>,
-    /// The report as it came.
-    pub body: Bytes,
 }
 
 impl Handler<Report> for Host {
@@ -91,7 +89,13 @@ impl Host {
                 Err(refusal) => at_once(Err(refusal)),
             }));
         }
-        let mut rows = rows_of(channel.row, &decision, report, now);
+        let row = channel.row;
+        let is_idle = report.answer == queue::Answer::Idle;
+        let mut events = self.tell_report(&report.sender, &report.status, report.command.as_ref(), is_idle);
+        events.extend(self.tell_ended(row, &decision.changes));
+        let mut rows = rows_of(row, &decision, report, now);
+        rows.events = events;
+        let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         let body = decision.next.as_ref().and_then(|next| channel.bodies.get(next.id));
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
         self.guard.suspect(handled);
@@ -182,7 +186,7 @@ fn rows_of(enrollment_id: i64, decision: &Decision, report: Report, now: Timesta
     match decision.filing {
         Filing::Nothing => {}
         Filing::Result(entry_id) => {
-            let body = report.body.to_vec();
+            let body = report.sender.original.body.to_vec();
             rows.results.push(NewResult { entry_id, status: report.status, body, received_at });
         }
         Filing::Orphan(reason) => rows.orphans.push(NewOrphan {
@@ -193,7 +197,7 @@ fn rows_of(enrollment_id: i64, decision: &Decision, report: Report, now: Timesta
                 OrphanReason::Unknown => orphan_result::UNKNOWN,
                 OrphanReason::Late => orphan_result::LATE,
             },
-            body: report.body.to_vec(),
+            body: report.sender.original.body.to_vec(),
             received_at,
         }),
     }

@@ -4,6 +4,7 @@ use actix::prelude::*;
 use entities::{enrollment, host};
 use protocol::apple;
 use protocol::apple::channel::ChannelKind;
+use protocol::webhook::Topic;
 
 use super::channel::Channel;
 use super::{Host, Sender, Turn, at_once};
@@ -37,12 +38,14 @@ impl Host {
         let Some(device) = device.filter(|device| !device.ended) else {
             return at_once(Err(Refusal::Forbidden("this enrollment has ended: enroll again")));
         };
+        let generation = device.generation.0;
+        let events = self.tell_check_in(&sender, Topic::TokenUpdate);
         let user = sender.channel.user.clone();
         let rows = enrollment::TokenUpdated {
             host_id: self.id.0,
             external_id: sender.channel.id.as_str().to_owned(),
             kind: sender.channel.kind.code(),
-            generation: device.generation.0,
+            generation,
             topic: message.topic,
             push_token: message.token.into_inner(),
             push_magic: message.push_magic.into_inner(),
@@ -52,6 +55,7 @@ impl Host {
             user_long_name: user.and_then(|user| user.long_name),
             mdm_status: mdm_status(sender.channel.kind),
             at: self.now().millis(),
+            events,
         };
         let writer = self.parts.writer.clone();
         let storing = async move { enrollment::token_update(&writer, rows).await };

@@ -13,7 +13,7 @@ use actors::dispatcher::Target;
 use actors::host::authenticate::Authenticate;
 use actors::host::report::Report;
 use actors::host::token_update::TokenUpdate;
-use actors::host::{Host, Sender};
+use actors::host::{Host, Original, Sender};
 use bytes::Bytes;
 use protocol::apple::channel::Channel;
 use protocol::apple::check_in;
@@ -322,7 +322,6 @@ impl Device {
             answer,
             status: format!("{answer:?}"),
             command: uuid.and_then(CommandUuid::parse),
-            body: Bytes::from_static(b"<report/>"),
         };
         let what = format!("{answer:?} {}", uuid.unwrap_or_default());
         let heard = self.ask(world, life, &what, report).await;
@@ -434,6 +433,7 @@ impl Device {
 
     fn sender(&self, certificate: usize) -> Sender {
         let fingerprint = Fingerprint::from_bytes(fingerprint(self.number, certificate));
-        Sender { channel: self.channel.clone(), fingerprint }
+        let original = Original { body: Bytes::from_static(b"<message/>"), query: None };
+        Sender { channel: self.channel.clone(), fingerprint, original }
     }
 }

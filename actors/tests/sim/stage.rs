@@ -193,6 +193,7 @@ async fn enroll(writer: &entities::Writer, number: usize) {
         description,
         topic: TOPIC.into(),
         at,
+        events: vec![],
     };
     let row = enrollment::authenticate(writer, authenticated).await.unwrap();
     let updated = TokenUpdated {
@@ -209,6 +210,7 @@ async fn enroll(writer: &entities::Writer, number: usize) {
         user_long_name: None,
         mdm_status: Some(host::ON_MANUAL),
         at,
+        events: vec![],
     };
     enrollment::token_update(writer, updated).await.unwrap();
 }

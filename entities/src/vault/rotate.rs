@@ -7,7 +7,8 @@ use sea_orm::{ConnectionTrait, Order, QueryResult};
 use super::{HEAD_BYTES, KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{
     Reader, StoreError, Transaction, Writer, audit, authority, command, command_result, declarative_status,
-    enroll_secret, enrollment_secret, idempotency, orphan_result, push_certificate,
+    enroll_secret, enrollment_secret, idempotency, orphan_result, push_certificate, webhook, webhook_event,
+    webhook_key,
 };
 
 /// Every sealed column. One that is missing here would keep its old key for ever.
@@ -22,6 +23,9 @@ pub static SEALED: &[&SealedColumn] = &[
     &declarative_status::BODY,
     &idempotency::ANSWER,
     &audit::HASH,
+    &webhook::URL,
+    &webhook_key::SECRET,
+    &webhook_event::PAYLOAD,
 ];
 
 /// Rows whose heads are looked at in one step.

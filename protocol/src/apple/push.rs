@@ -7,10 +7,9 @@
 
 use std::time::Duration;
 
-use ::time::OffsetDateTime;
-use ::time::format_description::well_known::Rfc2822;
 use serde::Deserialize;
 
+use crate::retry_after::retry_after;
 use crate::time::Timestamp;
 
 /// How long to leave a token alone that is pushed to too often, when the answer does not say.
@@ -117,7 +116,8 @@ impl Feedback {
     pub fn of(answer: &Answer<'_>) -> Self {
         let content = Content::read(answer.body);
         let reason = content.reason.as_deref().unwrap_or_default();
-        let wait = |default| retry_after(answer).unwrap_or(default).min(MAX_BACK_OFF);
+        let asked = answer.retry_after.and_then(|text| retry_after(text, answer.received_at));
+        let wait = |default| asked.unwrap_or(default).min(MAX_BACK_OFF);
         match (answer.status, reason) {
             (200, _) => Self::Sent { apns_id: answer.apns_id.map(clip) },
             (410, _) => Self::TokenDead { since: content.since().unwrap_or(answer.received_at) },
@@ -166,16 +166,6 @@ impl Content {
 
 fn clip(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_REASON_CHARS).collect()
-}
-
-/// Reads `retry-after` (RFC 9110, section 10.2.3).
-fn retry_after(answer: &Answer<'_>) -> Option<Duration> {
-    let text = answer.retry_after?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    Some(Timestamp::from_seconds(date.unix_timestamp()).since(answer.received_at))
 }
 
 #[cfg(test)]

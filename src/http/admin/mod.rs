@@ -7,3 +7,4 @@ pub mod enrollment;
 pub mod hosts;
 pub mod nano;
 mod targets;
+pub mod webhooks;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use actors::host::Sender;
 use actors::host::authenticate::{self, describe};
 use actors::host::check_in::{CheckOut, GetBootstrapToken, SetBootstrapToken, Vouch};
 use actors::host::declarative::{Declarative, Declared};
 use actors::host::report::Report;
 use actors::host::token_update::TokenUpdate;
+use actors::host::{Original, Sender};
 use actors::registrar::Admit;
 use actors::trust::Vetted;
 use protocol::apple;
@@ -21,6 +21,7 @@ use protocol::apple::message::Message;
 use protocol::apple::report::Status;
 use protocol::ids::HostId;
 use protocol::queue;
+use protocol::webhook::Topic;
 
 use crate::http::edge::DeviceEdge;
 use crate::http::error::DeviceError;
@@ -28,16 +29,26 @@ use crate::http::identity;
 
 /// How long a device waits for its host's actor before it is told to come back.
 const DEADLINE: Duration = Duration::from_secs(8);
+/// The longest query that is kept for webhooks.
+const MAX_QUERY_BYTES: usize = 2048;
 
 /// Takes in a message of a device.
 pub async fn mdm(request: HttpRequest, payload: Payload, edge: Data<DeviceEdge>) -> Result<HttpResponse, DeviceError> {
     let body = edge.budget.read(payload, edge.max_body_bytes).await?;
     let now = edge.front.clock.now();
     let vetted = identity::vet(&request, &body, &edge.front.trust, &edge.proxies, now).await?;
-    match Message::parse(&body, edge.max_body_bytes)? {
-        Message::Report(said) => report(&edge, vetted, said, body).await,
-        Message::CheckIn(said) => check_in(&edge, vetted, said).await,
+    let message = Message::parse(&body, edge.max_body_bytes)?;
+    let original = Original { body, query: query(&request) };
+    match message {
+        Message::Report(said) => report(&edge, vetted, said, original).await,
+        Message::CheckIn(said) => check_in(&edge, vetted, said, original).await,
     }
+}
+
+/// The query of the address that a device was given, if there is one that is not too long to be kept.
+fn query(request: &HttpRequest) -> Option<Box<str>> {
+    let query = request.query_string();
+    (!query.is_empty() && query.len() <= MAX_QUERY_BYTES).then(|| query.into())
 }
 
 /// Anything but PUT and POST.
@@ -49,7 +60,7 @@ async fn report(
     edge: &DeviceEdge,
     vetted: Vetted,
     said: apple::report::Report,
-    body: Bytes,
+    original: Original,
 ) -> Result<HttpResponse, DeviceError> {
     let report = Report {
         answer: match said.status {
@@ -61,8 +72,7 @@ async fn report(
         },
         status: said.status.as_str().to_owned(),
         command: said.command_uuid,
-        sender: Sender { channel: said.channel, fingerprint: vetted.fingerprint },
-        body,
+        sender: Sender { channel: said.channel, fingerprint: vetted.fingerprint, original },
     };
     let next = edge.front.hosts.ask(bound(vetted)?, report, DEADLINE).await?;
     Ok(next.map_or_else(empty, |command| document("application/xml", command)))
@@ -72,8 +82,9 @@ async fn check_in(
     edge: &DeviceEdge,
     vetted: Vetted,
     said: apple::check_in::CheckIn,
+    original: Original,
 ) -> Result<HttpResponse, DeviceError> {
-    let sender = Sender { channel: said.channel, fingerprint: vetted.fingerprint };
+    let sender = Sender { channel: said.channel, fingerprint: vetted.fingerprint, original };
     let hosts = &edge.front.hosts;
     match said.kind {
         CheckInKind::Authenticate(message) => return authenticate(edge, vetted, sender, message).await,
@@ -91,7 +102,8 @@ async fn check_in(
         }
         CheckInKind::DeclarativeManagement(endpoint) => return declarative(edge, vetted, sender, endpoint).await,
         CheckInKind::UserAuthenticate { digest_response } => {
-            hosts.ask(bound(vetted)?, Vouch { sender }, DEADLINE).await?;
+            let vouch = Vouch { sender, topic: Some(Topic::UserAuthenticate) };
+            hosts.ask(bound(vetted)?, vouch, DEADLINE).await?;
             if !edge.manage_network_users {
                 return Err(DeviceError::UserNotManaged);
             }
@@ -100,11 +112,11 @@ async fn check_in(
             }
         }
         CheckInKind::GetToken(_) => {
-            hosts.ask(bound(vetted)?, Vouch { sender }, DEADLINE).await?;
+            hosts.ask(bound(vetted)?, Vouch { sender, topic: Some(Topic::GetToken) }, DEADLINE).await?;
             return Err(DeviceError::BadRequest("this server offers no such token".into()));
         }
         CheckInKind::ReturnToService => {
-            hosts.ask(bound(vetted)?, Vouch { sender }, DEADLINE).await?;
+            hosts.ask(bound(vetted)?, Vouch { sender, topic: None }, DEADLINE).await?;
             return Ok(document("application/xml", reply::return_to_service(ReturnToService::default())));
         }
     }
