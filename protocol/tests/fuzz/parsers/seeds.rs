@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::apple::command::Command;
 use protocol::apple::enrollment_profile::{EnrollmentProfile, MdmPayload, ScepPayload};
+use protocol::apple::message::Message;
 use protocol::apple::secret::Secret;
 use protocol::ids::CommandUuid;
 use protocol::pki::authority::{Authority, AuthorityRole};
@@ -14,6 +15,7 @@ use protocol::pki::scep::{Cipher, Policy, RequestKind, reply_failure, reply_succ
 use protocol::pki::signature::{sign_attached, sign_detached};
 use protocol::pki::{Digest, NewKey, ServerName, Signer, self_signed};
 use protocol::time::Timestamp;
+use protocol::webhook::{Event, Topic};
 
 /// The moment at which everything happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_795_253_400);
@@ -114,6 +116,19 @@ pub(crate) fn json() -> Vec<Vec<u8>> {
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
+}
+
+/// Events as rows keep them.
+pub(crate) fn events() -> Vec<Vec<u8>> {
+    let bodies = messages().into_iter().filter_map(|body| Some((Message::parse(&body, 1 << 20).ok()?, body)));
+    let event = |(message, body): (Message, Vec<u8>)| {
+        let (topic, channel) = match message {
+            Message::CheckIn(said) => (Topic::TokenUpdate, said.channel),
+            Message::Report(said) => (Topic::Connect, said.channel),
+        };
+        Event { status: Some("Idle".into()), ..Event::new(topic, &channel).with_payload(&body) }.encode()
+    };
+    bodies.map(event).collect()
 }
 
 /// Certificates.

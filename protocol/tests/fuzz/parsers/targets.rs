@@ -17,7 +17,9 @@ use protocol::pki::scep::client::{Request as ClientRequest, read_ca_certificates
 use protocol::pki::scep::{Policy, Request, RequestKind, TransactionId, message_parameter};
 use protocol::pki::signature::{Fast, KnownSigner, SignedMessage, header, verify};
 use protocol::pki::{Certificate, Fingerprint, PublicKey, ServerName, Signer};
+use protocol::retry_after::retry_after;
 use protocol::time::Timestamp;
+use protocol::webhook::{Event, Form, Stamp, Topic};
 
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
@@ -64,8 +66,9 @@ pub(crate) static TARGETS: &[Target] = &[
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
     target("status", (TEXT, 70), &["declarative::parse"], seeds::json, status),
-    target("apns", (TEXT, 60), &["push::of", "push::is_topic"], seeds::json, apns),
-    target("admin_json", (TEXT, 70), &["json::to_value"], seeds::json, admin_json),
+    target("apns", (TEXT, 60), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
+    target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
+    target("webhook_event", (TEXT, 20), &["mod::decode"], seeds::events, webhook_event),
     target("signature", (DER, 40), &["verify::verify"], seeds::signatures, signature),
     target("known_signer", (DER, 40), &["message::walk"], seeds::signatures, known_signer),
     target("certificate", (DER, 60), &["certificate::parse", "certificate::of", "public_key::from_spki"], seeds::certificates, certificate),
@@ -76,7 +79,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("pem", (Shape::Bytes, 12), &["certificate::from_pem", "signer::from_pem", "authority::from_pem"], seeds::pems, pem),
     target("base64", (Shape::Bytes, 30), &["mod::header", "mod::message_parameter"], seeds::texts, base64),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "channel::parse", "check_in::parse", "issue::parse",
-        "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str"], seeds::texts, names),
+        "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
 ];
 
 /// Pieces that break parsers.
@@ -197,7 +200,18 @@ fn apns(input: &[u8]) {
         let _ = feedback.kills_token_of(NOW);
     }
     if let Ok(text) = std::str::from_utf8(input) {
-        let _ = is_topic(text);
+        let _ = (is_topic(text), retry_after(text, NOW));
+    }
+}
+
+/// An event that was kept becomes a document in either form.
+fn webhook_event(input: &[u8]) {
+    if let Some(event) = Event::decode(input) {
+        assert_eq!(Event::decode(&event.encode()), Some(event.clone()), "an event is kept as it was");
+        let stamp = Stamp { id: "id".into(), at: NOW, host: 1, tally: Some(1) };
+        for form in [Form::Rookery, Form::MicroMdm] {
+            assert!(serde_json::from_slice::<serde_json::Value>(&event.document(form, &stamp)).is_ok());
+        }
     }
 }
 
@@ -295,5 +309,5 @@ fn names(input: &[u8]) {
     }
     let _ = (serial_number(text), ChannelKind::parse(text), DeclarationKind::parse(text));
     let _ = (TransactionId::parse(text), ServerName::parse(text).is_ok(), platform::platform(text));
-    let _ = text.parse::<Fingerprint>();
+    let _ = (text.parse::<Fingerprint>(), Topic::parse(text));
 }
