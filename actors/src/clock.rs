@@ -4,7 +4,7 @@
 mod jumps;
 
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use protocol::time::Timestamp;
@@ -19,6 +19,7 @@ static BEGAN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::n
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_millis: Arc<AtomicI64>,
+    set_back_millis: Arc<AtomicI64>,
     jumps: Arc<Mutex<Jumps>>,
     runtime: Option<(Timestamp, Instant)>,
 }
@@ -35,13 +36,23 @@ impl Clock {
             Some((began, since)) => began.plus(since.elapsed()),
             None => {
                 // One at a time: of two moments, the later one is asked for later.
-                let mut jumps = self.jumps.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut jumps = self.jumps();
                 jumps.believe(wall(), BEGAN.elapsed())
             }
         };
         let ahead = self.ahead_millis.load(SeqCst);
         let by = Duration::from_millis(ahead.unsigned_abs());
         if ahead < 0 { unmoved.minus(by) } else { unmoved.plus(by) }
+    }
+
+    /// How far this clock was ever set back, all steps together. Whoever planned something for a moment before the last step
+    /// planned it too late by that step.
+    pub fn stepped_back(&self) -> Duration {
+        self.jumps().back + Duration::from_millis(self.set_back_millis.load(SeqCst).unsigned_abs())
+    }
+
+    fn jumps(&self) -> MutexGuard<'_, Jumps> {
+        self.jumps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts this clock forward. It goes on from there; only tests do that.
@@ -52,6 +63,7 @@ impl Clock {
     /// Puts this clock back, as happens to servers in the field.
     pub fn set_back(&self, by: Duration) {
         self.ahead_millis.fetch_sub(millis(by), SeqCst);
+        self.set_back_millis.fetch_add(millis(by), SeqCst);
     }
 }
 

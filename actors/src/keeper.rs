@@ -23,8 +23,8 @@ use crate::tree::Parts;
 
 /// How often due rows are read.
 const TICK: Duration = Duration::from_secs(1);
-/// Due rows read at once.
-const PAGE: usize = 500;
+/// Due rows read at once: their hosts read their rows next, and a device that comes just then waits for them.
+const PAGE: usize = 100;
 /// Due rows handled in one tick at most; the rest follows in the next.
 const ROUND: usize = 4000;
 /// How often it is looked for hosts that are to be woken later than any rule asks for: their moments were planned before
@@ -56,6 +56,8 @@ pub struct Keeper {
     look_again: bool,
     /// Where the last round ended, when it did not reach the end of what is due.
     position: (i64, i64),
+    /// The steps back of the clock that due rows were read for.
+    stepped_back: Duration,
     crashes: VecDeque<Instant>,
 }
 
@@ -84,6 +86,7 @@ impl Keeper {
             looking: false,
             look_again: false,
             position: START,
+            stepped_back: parts.clock.stepped_back(),
             crashes: VecDeque::new(),
         };
         let address = actor.start();
@@ -102,11 +105,17 @@ impl Keeper {
         let now = self.clock.now();
         self.guard.gauge().turn(now);
         let (reader, hosts, position) = (self.reader.clone(), self.hosts.clone(), self.position);
-        let looking = async move { wake_due(&reader, &hosts, position, now).await };
-        context.spawn(looking.into_actor(self).map(|looked, keeper, context| {
+        // What was planned before the clock was set back is due so much later than its rows say.
+        let stepped_back = self.clock.stepped_back();
+        let until = now.plus(stepped_back.saturating_sub(self.stepped_back));
+        let looking = async move { wake_due(&reader, &hosts, position, until).await };
+        context.spawn(looking.into_actor(self).map(move |looked, keeper, context| {
             keeper.looking = false;
             match looked {
-                Ok(position) => keeper.position = position,
+                Ok(position) => {
+                    keeper.position = position;
+                    keeper.stepped_back = if position == START { stepped_back } else { keeper.stepped_back };
+                }
                 Err(error) => tracing::warn!("due hosts cannot be read: {error}"),
             }
             if std::mem::take(&mut keeper.look_again) {
@@ -172,16 +181,16 @@ impl Keeper {
     }
 }
 
-/// Wakes hosts that are due, from a position on; returns where the next round begins.
+/// Wakes hosts that are due until a moment, from a position on; returns where the next round begins.
 async fn wake_due(
     reader: &Reader,
     hosts: &Hosts,
     position: (i64, i64),
-    now: Timestamp,
+    until: Timestamp,
 ) -> Result<(i64, i64), entities::StoreError> {
     let (mut after, mut woken) = (position, 0);
     while woken < ROUND {
-        let due = host_times::list_due(reader, now.millis(), after, PAGE).await?;
+        let due = host_times::list_due(reader, until.millis(), after, PAGE).await?;
         wake(hosts, &due);
         woken += due.len();
         match due.last() {

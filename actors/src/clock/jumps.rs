@@ -21,6 +21,8 @@ pub(super) struct Jumps {
     /// How far the wall clock is ahead of what is believed.
     doubted: Duration,
     doubted_since: Duration,
+    /// How far what is believed was ever set back, all steps together.
+    pub(super) back: Duration,
 }
 
 impl Jumps {
@@ -37,6 +39,7 @@ impl Jumps {
                 "the clock leapt ahead by {seconds} s; that counts in an hour, unless it is set right before"
             );
         } else if back > SMALL {
+            self.back += back.saturating_sub(self.doubted);
             self.doubted = self.doubted.saturating_sub(back);
         }
         if passed.saturating_sub(self.doubted_since) >= STANDS {
@@ -78,6 +81,7 @@ mod tests {
         jumps.believe(wall(10).plus(DAY), after(10));
         assert_eq!(jumps.believe(wall(20), after(20)), wall(20));
         assert_eq!(jumps.believe(wall(5000), after(5000)), wall(5000));
+        assert_eq!(jumps.back, Duration::ZERO);
     }
 
     #[test]
@@ -87,6 +91,7 @@ mod tests {
         assert_eq!(jumps.believe(wall(60), after(1)), wall(60));
         let before = BEGIN.minus(DAY);
         assert_eq!(jumps.believe(before, after(2)), before);
+        assert_eq!(jumps.back, DAY + after(61));
         assert_eq!(jumps.believe(before.plus(DAY), after(2)), before, "forward again is a leap");
     }
 }

@@ -36,6 +36,10 @@ impl Handler<Due> for Host {
             return;
         }
         if self.stored_wake_at == Some(due.stored_wake_at) {
+            if self.wake_at() == self.stored_wake_at {
+                // Whoever is woken for a later moment has plans of a clock that was set back since.
+                self.come_earlier(due.stored_wake_at.since(self.now()));
+            }
             return self.work_off(context);
         }
         let reading = self.read_untold(due.stored_wake_at);
@@ -138,7 +142,15 @@ impl Host {
         }));
     }
 
+    /// All plans come so much earlier.
+    fn come_earlier(&mut self, by: Duration) {
+        self.channels.iter_mut().for_each(|channel| channel.queue.clock_was_set_back(by));
+    }
+
     pub(super) fn push_what_is_due(&mut self, now: Timestamp) {
+        let stepped_back = self.parts.clock.stepped_back();
+        let since = std::mem::replace(&mut self.stepped_back, stepped_back);
+        self.come_earlier(stepped_back.saturating_sub(since));
         let policy = self.parts.config.clone();
         let host = self.id;
         for channel in &mut self.channels {

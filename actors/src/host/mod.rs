@@ -89,6 +89,8 @@ pub struct Host {
     timer: Option<(Timestamp, SpawnHandle)>,
     /// Whether the turn under way tells webhooks of something.
     rings: bool,
+    /// The steps back of the clock that its plans take into account.
+    stepped_back: Duration,
 }
 
 /// Whether the actor may speak for its rows.
@@ -133,7 +135,7 @@ impl Resident for Host {
     type Parts = Arc<HostParts>;
 
     fn new(id: HostId, parts: Self::Parts, guard: HostGuard<Self>) -> Self {
-        let now = parts.clock.now();
+        let (now, stepped_back) = (parts.clock.now(), parts.clock.stepped_back());
         Self {
             id,
             parts,
@@ -146,6 +148,7 @@ impl Resident for Host {
             touched_at: now,
             timer: None,
             rings: false,
+            stepped_back,
         }
     }
 }

@@ -18,6 +18,8 @@ pub use decide::{Answer, Decision, Filing, Handout, Heard, OrphanReason};
 pub use entry::{Change, Entry, Policy, State};
 pub use wakeups::Wakeups;
 
+use std::time::Duration;
+
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;
 use lanes::Lanes;
@@ -142,6 +144,11 @@ impl Queue {
     /// When the device is to be pushed, if there is a reason to.
     pub fn push_at(&self) -> Option<Timestamp> {
         self.wakeups.push_at(!self.is_empty())
+    }
+
+    /// The clock was set back by so much: what was planned by it comes as much earlier.
+    pub fn clock_was_set_back(&mut self, by: Duration) {
+        self.wakeups = self.wakeups.earlier(by);
     }
 
     /// Sets the schedule of pushes right, in case the clock was set back since it was made, or rows were read that said

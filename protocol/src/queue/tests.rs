@@ -203,6 +203,17 @@ fn a_clock_that_was_set_back_delays_neither_a_push_nor_a_dangerous_command() {
 }
 
 #[test]
+fn what_was_planned_before_the_clock_was_set_back_comes_as_if_it_had_not_been() {
+    let policy = Policy::default();
+    let hour = Duration::from_secs(3600);
+    let mut queue = queue([entry(1)]);
+    queue.set_wakeups(queue.wakeups().pushed(at(7200), &policy).not_before(at(7300)));
+    let planned = queue.push_at().unwrap();
+    queue.clock_was_set_back(hour);
+    assert_eq!(queue.push_at(), Some(planned.minus(hour)));
+}
+
+#[test]
 fn a_command_waits_for_the_one_it_comes_after() {
     let mut queue = queue([Entry { priority: -1, ..entry(1) }, Entry { after: Some(1), ..entry(2) }]);
     assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(1));

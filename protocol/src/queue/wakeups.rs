@@ -47,6 +47,16 @@ impl Wakeups {
         Some(self.rest_until.map_or(push_at, |rest| rest.max(push_at)))
     }
 
+    pub(super) fn earlier(self, by: Duration) -> Self {
+        let earlier = |at: Timestamp| at.minus(by);
+        Self {
+            push_at: self.push_at.map(earlier),
+            pushed_at: self.pushed_at.map(earlier),
+            rest_until: self.rest_until.map(earlier),
+            ..self
+        }
+    }
+
     /// Sets right what was planned before the clock was set back: moments beyond every wait that there is would otherwise
     /// have to be lived through.
     pub(super) fn set_right(self, now: Timestamp, policy: &Policy) -> Self {
