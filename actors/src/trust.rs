@@ -43,7 +43,6 @@ pub struct Trust {
 struct Known {
     signer: Option<KnownSigner>,
     host: HostId,
-    not_before: Timestamp,
     not_after: Timestamp,
 }
 
@@ -100,14 +99,13 @@ impl Trust {
             return Err(self.unknown(certificate));
         };
         let Some(enrollment_id) = row.enrollment_id else {
-            in_time(certificate.not_before(), certificate.not_after(), now)?;
+            has_not_ended(certificate.not_after(), now)?;
             return Ok(Vetted { fingerprint, host: None });
         };
         let enrollment = enrollment::by_id(&self.reader, enrollment_id).await?.ok_or(Refusal::NotEnrolled)?;
         let known = Known {
             signer: KnownSigner::from_certificate(certificate).ok(),
             host: HostId(enrollment.host_id),
-            not_before: certificate.not_before(),
             not_after: certificate.not_after(),
         };
         let vetted = known.vet(fingerprint, now);
@@ -156,13 +154,14 @@ impl Generations {
 
 impl Known {
     fn vet(&self, fingerprint: Fingerprint, now: Timestamp) -> Answer<Vetted> {
-        in_time(self.not_before, self.not_after, now)?;
+        has_not_ended(self.not_after, now)?;
         Ok(Vetted { fingerprint, host: Some(self.host) })
     }
 }
 
-fn in_time(not_before: Timestamp, not_after: Timestamp, now: Timestamp) -> Answer<()> {
-    if now.plus(SKEW) < not_before || now.minus(SKEW) > not_after {
+/// A certificate of ours that is not valid yet says only that our clock was set back since we issued it.
+fn has_not_ended(not_after: Timestamp, now: Timestamp) -> Answer<()> {
+    if now.minus(SKEW) > not_after {
         return Err(Refusal::Forbidden("the certificate has ended: enroll again"));
     }
     Ok(())
