@@ -23,7 +23,7 @@ pub struct Behaviour {
     pub works_for: Duration,
     /// About how long it stays away when it goes away, and the first wait before a message is sent again.
     pub rests_for: Duration,
-    /// The longest wait before a message is sent again.
+    /// The longest wait before a message is sent again, whatever the server asks for.
     pub rests_at_most: Duration,
     /// How often it polls without being pushed. Real devices do not.
     pub polls_every: Option<Duration>,

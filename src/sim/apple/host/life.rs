@@ -352,7 +352,7 @@ impl Life {
                 return Err(error);
             };
             count(&tally.retries);
-            sleep(asked.unwrap_or_else(|| self.chance.around(wait))).await;
+            sleep(asked.unwrap_or_else(|| self.chance.around(wait)).min(self.behaviour.rests_at_most)).await;
             wait = (wait * 2).min(self.behaviour.rests_at_most);
         }
     }
