@@ -9,7 +9,16 @@
 mod harness;
 mod p01_never_unenrolls;
 mod p02_survives_kill_nine;
+mod p03_never_the_wrong_host;
+mod p04_panics_harm_only_themselves;
 mod p05_no_input_aborts;
+mod p06_database_away;
+mod p07_full_disk;
+mod p08_push_storms;
+mod p09_not_now;
+mod p10_hostile_connections;
+mod p12_time_jumps;
 mod p14_admin_mistakes_are_bounded;
+mod p15_restart_with_many_hosts;
 #[path = "../../protocol/tests/fuzz/parsers/mod.rs"]
 mod parsers;

@@ -6,18 +6,14 @@
 //! again. When everything has come to its end, three accounts must agree: what the clients were promised, what the devices
 //! did, and what the rows say. Devices lose replies, come late and put commands off on their own, too.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rookery::sim::apple::host::Behaviour;
 use rookery::sim::fleet::Persona;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::harness::admin::{Asked, Clerk, Targets};
+use crate::harness::office::Office;
 use crate::harness::reckoning::reckon;
-use crate::harness::{PATIENCE, Proof, Site, eventually, prove};
+use crate::harness::{PATIENCE, Proof, Site, prove, until_confirmed};
 
 /// API clients.
 const CLERKS: u64 = 16;
@@ -33,13 +29,6 @@ struct Plan {
     beat: Duration,
 }
 
-/// The clients at work.
-struct Office {
-    clerks: JoinSet<Vec<Asked>>,
-    accepted: Arc<AtomicU64>,
-    stop: watch::Sender<bool>,
-}
-
 #[test]
 fn p02_every_accepted_command_is_done_and_recorded_once_across_kill_nine() {
     prove("P-02", "what was accepted is done and recorded once, whatever kill -9 does", async |proof| {
@@ -51,14 +40,16 @@ fn p02_every_accepted_command_is_done_and_recorded_once_across_kill_nine() {
         };
         let mut site = Site::open(proof, &[]).await;
         let fleet = site.fleet(proof, plan.hosts, &MIX, mishaps()).await;
-        let office = Office::open(&site, &plan, Arc::new(Targets::of(fleet.members())), proof);
+        // A pace that makes the planned commands within the planned kills.
+        let beats = u32::try_from(plan.kills * CLERKS).unwrap();
+        let pace = plan.beat * beats / u32::try_from(plan.commands).unwrap();
+        let office = Office::open(&site, fleet.members(), CLERKS, pace, proof);
         let slowest = kill_again_and_again(&mut site, &plan, &office, proof).await;
         office.have_accepted(plan.commands).await;
         let asked = office.close().await;
         proof.tell(format!("{} commands were asked for; now the devices come to an end", asked.len()));
         proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
-        // The last replies may still be on their way to their devices.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        until_confirmed(&fleet).await;
         let (rows, progress) = (site.admin.rows().await, fleet.progress());
         proof.figure("hosts", plan.hosts);
         proof.figure("kills", plan.kills);
@@ -101,30 +92,4 @@ async fn kill_again_and_again(site: &mut Site, plan: &Plan, office: &Office, pro
         }
     }
     slowest
-}
-
-impl Office {
-    /// Lets the clients begin, at a pace that makes the planned commands within the planned kills.
-    fn open(site: &Site, plan: &Plan, targets: Arc<Targets>, proof: &Proof) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let (mut clerks, accepted) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
-        let pace = plan.beat * u32::try_from(plan.kills * CLERKS).unwrap() / u32::try_from(plan.commands).unwrap();
-        for number in 0..CLERKS {
-            let clerk = Clerk::new(&site.admin, &targets, number, proof.chance(100 + number));
-            clerks.spawn(clerk.work(pace, stopped.clone(), accepted.clone()));
-        }
-        Self { clerks, accepted, stop }
-    }
-
-    /// Waits until so many commands were accepted.
-    async fn have_accepted(&self, commands: u64) {
-        let enough = async || (self.accepted.load(Relaxed) >= commands).then_some(());
-        eventually("enough commands are accepted", PATIENCE, enough).await;
-    }
-
-    /// Lets them finish, and collects what they recorded.
-    async fn close(self) -> Vec<Asked> {
-        self.stop.send_replace(true);
-        self.clerks.join_all().await.into_iter().flatten().collect()
-    }
 }

@@ -8,7 +8,8 @@
 //!
 //! Start with [`Scene`].
 //!
-//! Seen to fail: SEEN
+//! Seen to fail when a new enrollment superseded nothing (entities/src/enrollment.rs): "after somebody enrolled anew: Row { …
+//! status: "Pending" } should be Superseded".
 
 mod model;
 

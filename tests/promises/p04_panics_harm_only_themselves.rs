@@ -7,7 +7,8 @@
 //!
 //! Start with [`Scene`].
 //!
-//! Seen to fail: SEEN
+//! Seen to fail when a host had a thousand tries instead of three (actors/src/hosts/trouble.rs): "waited in vain: a device does its
+//! command".
 
 use std::time::Duration;
 
@@ -16,11 +17,10 @@ use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
 use rookery::sim::fleet::Persona;
 use serde_json::Value;
-use tokio::time::sleep;
 
 use crate::harness::office::Office;
 use crate::harness::reckoning::reckon;
-use crate::harness::{PATIENCE, Proof, Site, eventually, prove};
+use crate::harness::{PATIENCE, Proof, Site, eventually, prove, until_confirmed};
 
 const DEVICE: ChannelNo = ChannelNo::DEVICE;
 const FAULTS: &str = "ROOKERY_TEST_FAULTS";
@@ -60,20 +60,24 @@ async fn actors_die_now_and_then(site: &mut Site, proof: &mut Proof) {
     restart(site, proof).await;
     let (pid, told_before) = (site.server.pid(), site.server.faults().len());
     let office = Office::open(site, fleet.members(), CLERKS, PACE, proof);
-    office.have_accepted(proof.size.pick(50, 500)).await;
+    office.have_accepted(proof.size.pick(40, 500)).await;
     let asked = office.close().await;
-    proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
-    // The last replies may still be on their way to their devices.
-    sleep(Duration::from_secs(1)).await;
     proof.demand(site.server.is_up() && site.server.pid() == pid, "the process is another one");
-    let faults = site.server.faults().split_off(told_before);
-    let (restarts, panics) = (site.server.restarts().await, faults.len() as u64);
+    let panics = eventually("each panic of a host is one crash of one host", PATIENCE, async || {
+        let faults = site.server.faults().split_off(told_before);
+        let of_hosts = faults.iter().filter(|line| line.contains("fault at host.")).count();
+        (census(site).await["crashed"] == of_hosts).then_some(faults.len() as u64)
+    })
+    .await;
     proof.demand(panics > 0, "nobody panicked");
     // An actor that is started again takes those with it that are told by it.
+    let restarts = site.server.restarts().await;
     proof.demand(restarts >= panics, format!("{panics} panics, and {restarts} restarts"));
-    let of_hosts = faults.iter().filter(|line| line.contains("fault at host.")).count() as u64;
-    let crashed = census(site).await["crashed"].as_u64();
-    proof.demand(crashed == Some(of_hosts), format!("{of_hosts} hosts panicked, {crashed:?} crashed"));
+    // Whoever was unlucky three times is left alone for minutes; a new process begins anew.
+    site.server.set(FAULTS, "");
+    restart(site, proof).await;
+    proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
+    until_confirmed(&fleet).await;
     proof.figure("hosts", hosts);
     proof.figure("panics", panics);
     proof.figure("reports", format!("{:.0} ms (p99)", fleet.progress().report.p99_ms));
@@ -103,10 +107,8 @@ async fn works(device: &mut Device, uuid: &str) {
 
 impl<'a> Scene<'a> {
     async fn open(proof: &'a mut Proof, mut site: Site) -> Self {
-        site.server.set(FAULTS, "");
-        restart(&mut site, proof).await;
         let url = site.enroll_url();
-        let mut devices: Vec<Device> = (0..20).map(|number| site.device(Family::Mac, 900_000 + number)).collect();
+        let mut devices: Vec<Device> = (0..10).map(|number| site.device(Family::Mac, 900_000 + number)).collect();
         for device in &mut devices {
             device.enroll(&url).await.unwrap();
         }

@@ -23,7 +23,7 @@ use crate::harness::disk::Disk;
 use crate::harness::office::Office;
 use crate::harness::reckoning::reckon;
 use crate::harness::site::new_folder;
-use crate::harness::{PATIENCE, Proof, Site, prove};
+use crate::harness::{PATIENCE, Proof, Site, prove, until_confirmed};
 
 /// API clients.
 const CLERKS: u64 = 4;
@@ -161,8 +161,7 @@ impl<'a> Scene<'a> {
         asked.extend(office.close().await);
         watcher.work(ChannelNo::DEVICE).await.unwrap();
         proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
-        // The last replies may still be on their way to their devices.
-        sleep(Duration::from_secs(1)).await;
+        until_confirmed(&fleet).await;
         proof.judge(reckon(&asked, &site.admin.rows().await, &fleet.stop()));
         site.close(proof).await;
         drop(disk);

@@ -9,7 +9,7 @@
 //!
 //! Start with [`Scene`]; each kind of weather is one of its verbs.
 //!
-//! Seen to fail: SEEN
+//! Seen to fail when hosts pushed dead tokens (actors/src/host/due.rs): "a token that is dead was pushed 3 times".
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ const DEVICE: ChannelNo = ChannelNo::DEVICE;
 const SETTINGS: [(&str, &str); 2] = [("ROOKERY_HOSTS__PUSH_AGAIN", "600ms"), ("ROOKERY_HOSTS__PUSH_AGAIN_CAP", "3s")];
 /// The first wait before a push is repeated, less a fifth by which waits are spread.
 const PUSH_AGAIN: Duration = Duration::from_millis(480);
-/// Commands for the device that is off.
-const FLOOD: usize = 60;
+/// How long an admin does not stop queuing commands for the device that is off.
+const FLOOD: Duration = Duration::from_secs(2);
 
 /// Devices that live on their own, and those that are driven by hand.
 struct Scene<'a> {
@@ -190,18 +190,20 @@ impl<'a> Scene<'a> {
         let token = device.push_target(DEVICE).unwrap().token;
         self.several_waits_pass().await;
         let (before, began) = (self.pushes_to(&token).len(), Instant::now());
-        for _ in 0..FLOOD {
+        let mut commands = 0;
+        while began.elapsed() < FLOOD {
             self.queue_for(&device).await;
+            commands += 1;
         }
         self.until_pushed(&token, before + 1).await;
         let (pushes, took) = (self.pushes_to(&token).len() - before, began.elapsed());
-        // 100 ms, 200 ms, 400 ms, and so on up to the wait before a push is repeated.
-        let allowed = 7.0 + took.as_secs_f64() / PUSH_AGAIN.as_secs_f64();
-        let what = format!("{pushes} pushes for {FLOOD} commands within {took:.1?}, {allowed:.1} at most");
+        // The quiet times are 100 ms, 200 ms, 400 ms, and so on up to the wait before a push is repeated.
+        let allowed = 4.0 + took.as_secs_f64() / PUSH_AGAIN.as_secs_f64();
+        let what = format!("{pushes} pushes for {commands} commands within {took:.1?}, {allowed:.1} at most");
         self.proof.demand(pushes as f64 <= allowed, &what);
         self.proof.tell(what);
         let done = device.work(DEVICE).await.unwrap();
-        self.proof.demand(done == FLOOD, format!("{done} of {FLOOD} commands are there"));
+        self.proof.demand(done == commands, format!("{done} of {commands} commands are there"));
     }
 
     /// Time passes for the server: another device, which does not come, was pushed again and again.

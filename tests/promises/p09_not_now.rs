@@ -5,7 +5,8 @@
 //! expired and come no more. A device that defers one command for ever is offered the others that it deferred before, too. A
 //! device whose last word was another than NotNow does not come by itself: it is pushed.
 //!
-//! Seen to fail: SEEN
+//! Seen to fail when nothing that was deferred was offered after a NotNow (protocol/src/queue/decide.rs): "["NotNow"] where it should
+//! be Acknowledged".
 
 use std::time::{Duration, Instant};
 

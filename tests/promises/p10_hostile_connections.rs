@@ -97,6 +97,7 @@ fn p10_hostile_connections_starve_nobody() {
         proof.demand(progress.refused == 0, format!("devices were refused {} times", progress.refused));
         proof.figure("hosts", hosts);
         proof.figure("reports", format!("{:.0} ms (p99)", progress.report.p99_ms));
+        proof.figure("messages sent again", progress.retries);
         proof.judge(reckon(&asked, &site.admin.rows().await, &fleet.stop()));
         site.close(proof).await;
     });
@@ -134,6 +135,8 @@ async fn guess(admin: Admin, stop: watch::Receiver<bool>) -> u64 {
     while !*stop.borrow() {
         match admin.get("/api/v1/fleet/commands").await {
             Err(Trouble::Refused(status, _)) if matches!(status.as_u16(), 401 | 429) => guesses += 1,
+            // On a machine that is busy, a handshake may take longer than it may.
+            Err(Trouble::Unanswered(_)) => {}
             other => unreachable!("a wrong token was answered {other:?}"),
         }
     }

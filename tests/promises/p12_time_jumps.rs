@@ -9,7 +9,9 @@
 //!
 //! Start with [`Scene`].
 //!
-//! Seen to fail: SEEN
+//! Seen to fail when every leap was believed (actors/src/clock/jumps.rs): "waited in vain: what is queued after a jump is done"; and
+//! without the plans that move with a step back (actors/src/host/due.rs): "waited in vain: a device that does not come is pushed
+//! again".
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,12 +21,11 @@ use rookery::sim::apple::device::{ChannelNo, Device};
 use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
 use rookery::sim::fleet::{Fleet, Persona};
-use tokio::time::sleep;
 
 use crate::harness::admin::Asked;
 use crate::harness::reckoning::reckon;
 use crate::harness::site::new_folder;
-use crate::harness::{PATIENCE, Proof, Site, eventually, prove};
+use crate::harness::{PATIENCE, Proof, Site, eventually, prove, until_confirmed};
 
 const DEVICE: ChannelNo = ChannelNo::DEVICE;
 const HOUR: i64 = 3_600_000;
@@ -75,11 +76,11 @@ impl<'a> Scene<'a> {
         let settings = [
             ("ROOKERY_TEST_CLOCK", clock.to_str().unwrap()),
             ("ROOKERY_HOSTS__PUSH_AGAIN", "600ms"),
-            ("ROOKERY_HOSTS__PUSH_AGAIN_CAP", "2s"),
+            ("ROOKERY_HOSTS__PUSH_AGAIN_CAP", "1s"),
         ];
         let mut site = Site::open_in(proof, &settings, folder).await;
         let hosts = proof.size.pick(15, 500);
-        let fleet = site.fleet(proof, hosts, &[Persona::Mac, Persona::IPhone], Behaviour::calm()).await;
+        let fleet = site.fleet(proof, hosts, &[Persona::Mac], Behaviour::calm()).await;
         let channels = fleet.members().iter().map(|member| member.channels[0].clone()).collect();
         let mut sleeper = site.device(Family::Mac, 900_000);
         sleeper.enroll(&site.enroll_url()).await.unwrap();
@@ -93,7 +94,7 @@ impl<'a> Scene<'a> {
         let (began, before) = (Instant::now(), self.site.pushes.counts().requests);
         let pushed = self.pushes_to_sleeper();
         set(&self.clock, off);
-        // Pushes are repeated at most every two seconds: two of them are after the jump.
+        // One push may have been on its way: of two, one is after the jump.
         let again = async || (self.pushes_to_sleeper() >= pushed + 2).then_some(());
         eventually("a device that does not come is pushed again", PATIENCE, again).await;
         let hours = off / HOUR;
@@ -134,8 +135,7 @@ impl<'a> Scene<'a> {
         let statuses = site.admin.statuses(&waiting).await;
         let right = done == 1 && statuses.as_ref().is_some_and(|statuses| statuses == &["Acknowledged"]);
         proof.demand(right, format!("the device that was off did {done} commands, its command is {statuses:?}"));
-        // The last replies may still be on their way to their devices.
-        sleep(Duration::from_secs(1)).await;
+        until_confirmed(&fleet).await;
         proof.figure("jumps", asked.len());
         proof.judge(reckon(&asked, &site.admin.rows().await, &fleet.stop()));
         site.close(proof).await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use protocol::apple::command::Command;
+use protocol::apple::plist;
 use protocol::ids::CommandUuid;
 use reqwest::{Client, Method, StatusCode};
 use rookery::sim::fleet::{Member, Persona};
@@ -120,10 +121,40 @@ impl Admin {
 
     /// Queues a question for devices of one platform; the answer must be 2xx.
     pub(crate) async fn run(&self, channels: &[String]) -> Asked {
-        let command = question("ProfileList");
-        let (path, body) = run_request(&command, channels);
-        self.ask(Method::POST, path, body, None).await.unwrap();
-        Asked { uuid: command.uuid().to_string(), channels: channels.iter().cloned().collect(), accepted: true }
+        self.queue("ProfileList", channels).await
+    }
+
+    /// The same with another question.
+    pub(crate) async fn queue(&self, request_type: &str, channels: &[String]) -> Asked {
+        let (asked, refused) = self.try_queue(request_type, channels).await;
+        assert!(asked.accepted, "{refused:?}");
+        asked
+    }
+
+    /// The same where the answer may be another one, which is told.
+    pub(crate) async fn try_queue(&self, request_type: &str, channels: &[String]) -> (Asked, Option<Trouble>) {
+        self.try_command(&question(request_type), channels).await
+    }
+
+    /// The same with a question that takes so many bytes.
+    pub(crate) async fn try_queue_large(&self, bytes: usize, channels: &[String]) -> (Asked, Option<Trouble>) {
+        let uuid = CommandUuid::from(uuid::Uuid::new_v4());
+        let ballast = [("Ballast".to_owned(), plist::Value::from("x".repeat(bytes)))].into_iter().collect();
+        self.try_command(&Command::new(uuid, "ProfileList", ballast).unwrap(), channels).await
+    }
+
+    async fn try_command(&self, command: &Command, channels: &[String]) -> (Asked, Option<Trouble>) {
+        let (path, body) = run_request(command, channels);
+        let refused = self.ask(Method::POST, path, body, None).await.err();
+        let (uuid, accepted) = (command.uuid().to_string(), refused.is_none());
+        (Asked { uuid, channels: channels.iter().cloned().collect(), accepted }, refused)
+    }
+
+    /// The statuses of a command, one for each host that has it.
+    pub(crate) async fn statuses(&self, uuid: &str) -> Option<Vec<String>> {
+        let shown = self.get(&format!("/api/v1/fleet/commands/results?command_uuid={uuid}")).await.ok()?;
+        let status = |row: &Value| row["status"].as_str().unwrap_or_default().to_owned();
+        Some(shown["results"].as_array()?.iter().map(status).collect())
     }
 
     /// Waits until no command is pending; false when patience ends before.
@@ -146,17 +177,35 @@ impl Admin {
             let path = format!("/api/v1/fleet/commands?per_page={PAGE}&page={page}");
             let shown = eventually("the list of commands", DEADLINE, async || self.get(&path).await.ok()).await;
             let shown = shown["results"].as_array().unwrap();
-            let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-            rows.extend(shown.iter().map(|row| Row {
-                uuid: text(row, "command_uuid"),
-                channel: text(row, "enrollment_id"),
-                status: text(row, "status"),
-            }));
+            rows.extend(shown.iter().map(Row::shown));
             if shown.len() < PAGE {
                 break;
             }
         }
         rows
+    }
+
+    /// Where these commands stand, for where there are too many others.
+    pub(crate) async fn rows_of(&self, asked: &[Asked]) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for Asked { uuid, .. } in asked {
+            let path = format!("/api/v1/fleet/commands/results?per_page=1000&command_uuid={uuid}");
+            // A command that was not accepted may not exist.
+            let shown = eventually("the results of a command", DEADLINE, async || match self.get(&path).await {
+                Ok(shown) => Some(shown["results"].as_array()?.iter().map(Row::shown).collect()),
+                Err(Trouble::Refused(StatusCode::NOT_FOUND, _)) => Some(Vec::new()),
+                Err(_) => None,
+            });
+            rows.extend(shown.await);
+        }
+        rows
+    }
+}
+
+impl Row {
+    fn shown(row: &Value) -> Self {
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        Self { uuid: text("command_uuid"), channel: text("enrollment_id"), status: text("status") }
     }
 }
 

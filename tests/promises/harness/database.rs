@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 
 /// The files of one SQLite database, by what follows its name.
 const PARTS: [&str; 3] = ["", "-wal", "-shm"];
@@ -102,6 +102,24 @@ impl Store {
         Lock(connection)
     }
 
+    /// Lets the database take nothing more, as a hosted PostgreSQL does when its disk is full; or everything again.
+    /// PostgreSQL only.
+    pub(crate) async fn read_only(&self, on: bool) {
+        let word = if on { "on" } else { "off" };
+        run(&format!("ALTER DATABASE {} SET default_transaction_read_only = {word}", self.name())).await;
+        self.cut_connections().await;
+    }
+
+    /// What is wrong with the file; SQLite only.
+    pub(crate) async fn faults(&self) -> Vec<String> {
+        let database = Database::connect(self.direct_url()).await.unwrap();
+        let rows =
+            database.query_all_raw(Statement::from_string(database.get_database_backend(), "PRAGMA integrity_check"));
+        let said = rows.await.unwrap().iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>();
+        database.close().await.unwrap();
+        said.into_iter().filter(|line| line != "ok").collect()
+    }
+
     /// Moves the database away under a name and leaves an empty one; connections to it are cut.
     pub(crate) async fn put_away(&mut self, name: &str) {
         self.take_away(name).await;
@@ -153,7 +171,7 @@ impl Store {
     }
 
     /// Ends every connection to the database; PostgreSQL only.
-    async fn cut_connections(&self) {
+    pub(crate) async fn cut_connections(&self) {
         let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
         run(&format!("{ended}'{}'", self.name())).await;
     }

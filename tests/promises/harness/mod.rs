@@ -30,10 +30,11 @@
 //!
 //! - It makes **load**. [`Site`] is a server as a process of its own ([`server::Server`]: start, `kill -9`, terminate,
 //!   pause) beside a simulated APNs. [`Site::fleet`] are devices that enroll for real and live on their own; their logs are
-//!   the ground truth outside the server. [`Site::device`] is one that the proof drives by hand. [`admin::Clerk`] is an
-//!   API client that keeps the record of what it asked and of every 2xx.
+//!   the ground truth outside the server. [`Site::device`] is one that the proof drives by hand. [`office::Office`] is full
+//!   of API clients ([`admin::Clerk`]) that queue commands and keep the record of what they asked and of every 2xx.
+//!   [`masses::Masses`] are rows of hosts that enrolled long ago, by the thousand.
 //! - It makes **trouble**: signals, [`proxy::Proxy`] between server and PostgreSQL, [`database::Store`] whose rows can be
-//!   locked, moved away, copied and put back. What is random comes from [`Proof::chance`], so that a seed repeats it (as
+//!   locked, moved away, copied and put back, a [`disk::Disk`] that can be full. What is random comes from [`Proof::chance`], so that a seed repeats it (as
 //!   far as the operating system does). Waiting is [`eventually`]; nothing is judged by how long it took.
 //! - It **judges**, from outside only. [`reckoning::reckon`] compares three accounts: the clients' 2xx, the devices' logs, and
 //!   the rows that the API shows. [`Proof::demand`] is for everything else. A broken demand does not end the proof; all of
@@ -51,6 +52,9 @@
 
 pub(crate) mod admin;
 pub(crate) mod database;
+pub(crate) mod disk;
+pub(crate) mod masses;
+pub(crate) mod office;
 pub(crate) mod proxy;
 pub(crate) mod reckoning;
 pub(crate) mod server;
@@ -61,6 +65,7 @@ use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use rookery::sim::fleet::Fleet;
 use rookery::sim::random::Chance;
 
 use database::Kind;
@@ -214,4 +219,13 @@ pub(crate) async fn eventually<T>(what: &str, patience: Duration, mut look: impl
         assert!(Instant::now() < until, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until every device knows what became of every command that it had: the last replies may still be on their way, and
+/// a device that was told to come back comes a little later.
+pub(crate) async fn until_confirmed(fleet: &Fleet) {
+    eventually("devices know that their reports were taken", PATIENCE, async || {
+        fleet.truth().commands().all(|(_, _, done)| done.final_status().is_some()).then_some(())
+    })
+    .await;
 }

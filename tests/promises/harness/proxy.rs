@@ -1,6 +1,7 @@
 //! A wire that can be cut: TCP from the server to its database, through a place where a proof decides what passes.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,8 @@ use tokio::task::JoinHandle;
 pub(crate) enum Passes {
     /// Everything.
     All,
+    /// Everything, but each piece of the way takes so long more.
+    Late(Duration),
     /// Nothing, and nobody is told: bytes wait.
     Nothing,
     /// No connection lives.
@@ -72,7 +75,11 @@ async fn join(near: TcpStream, far: TcpStream, mut watched: watch::Receiver<Pass
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut watched: watch::Receiver<Passes>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let open = watched.wait_for(|passes| *passes != Passes::Nothing).await.is_ok();
+        let passes = watched.wait_for(|passes| *passes != Passes::Nothing).await.map(|passes| *passes);
+        if let Ok(Passes::Late(by)) = passes {
+            tokio::time::sleep(by).await;
+        }
+        let open = passes.is_ok();
         if !open || to.write_all(&buffer[..count]).await.is_err() {
             return;
         }

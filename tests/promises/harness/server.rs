@@ -15,6 +15,9 @@ use super::usage::Usage;
 /// How long a server may take to become ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the log says of a panic that a proof had asked for.
+const FAULT: &str = "panic: fault at ";
+
 /// A server process, or the place where one runs now and then.
 pub(crate) struct Server {
     /// Its folder: data, log, and what it says about itself.
@@ -23,6 +26,8 @@ pub(crate) struct Server {
     child: Option<Child>,
     /// What it says about itself: addresses, the file of its authority.
     pub(crate) info: Value,
+    /// Where its log goes.
+    pub(crate) log_file: PathBuf,
     /// The most that any of its processes used; CPU time is of all of them together.
     pub(crate) peak: Usage,
     cpu_before_ms: u64,
@@ -41,7 +46,8 @@ impl Server {
             environment.push((format!("ROOKERY_{listener}__LISTEN"), free_address().to_string()));
         }
         let (child, info, peak) = (None, Value::Null, Usage::default());
-        let mut server = Self { folder: folder.to_owned(), environment, child, info, peak, cpu_before_ms: 0 };
+        let (folder, log_file) = (folder.to_owned(), folder.join("server.log"));
+        let mut server = Self { folder, environment, child, info, log_file, peak, cpu_before_ms: 0 };
         settings.iter().for_each(|(key, value)| server.set(key, value));
         server
     }
@@ -63,11 +69,7 @@ impl Server {
         self.child = Some(program.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         self.info = eventually("the server is ready", PATIENCE, async || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(
-                ended.is_none(),
-                "the server ended at its start, {ended:?}; its log: {}",
-                self.log_file().display()
-            );
+            assert!(ended.is_none(), "the server ended at its start, {ended:?}; its log: {}", self.log_file.display());
             fs::read(&info_file).ok().map(|text| serde_json::from_slice(&text).unwrap())
         })
         .await;
@@ -128,6 +130,11 @@ impl Server {
         self.peak = self.peak.or_more(Usage { cpu_ms, ..now });
     }
 
+    /// What the process uses now.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.pid()).unwrap_or_default()
+    }
+
     /// Whether a process runs.
     pub(crate) fn is_up(&self) -> bool {
         self.child.is_some()
@@ -143,11 +150,19 @@ impl Server {
 
     /// Lines of the log that tell of panics, except those that a proof had asked for (`ROOKERY_TEST_FAULTS`).
     pub(crate) fn panics(&self) -> Vec<String> {
-        let log = fs::read(self.log_file()).unwrap_or_default();
         let tells =
-            |line: &&str| ["panic: ", "panicked at", "overflowed its stack"].iter().any(|word| line.contains(word));
-        let log = String::from_utf8_lossy(&log);
-        log.lines().filter(tells).filter(|line| !line.contains("panic: fault at ")).map(str::to_owned).collect()
+            |line: &String| ["panic: ", "panicked at", "overflowed its stack"].iter().any(|word| line.contains(word));
+        self.log_lines().into_iter().filter(tells).filter(|line| !line.contains(FAULT)).collect()
+    }
+
+    /// Lines of the log that tell of panics that a proof had asked for.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.log_lines().into_iter().filter(|line| line.contains(FAULT)).collect()
+    }
+
+    fn log_lines(&self) -> Vec<String> {
+        let log = fs::read(&self.log_file).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().map(str::to_owned).collect()
     }
 
     /// The file that its authority's certificate is in (PEM).
@@ -160,17 +175,37 @@ impl Server {
         self.info[which].as_str().unwrap().to_owned()
     }
 
+    /// What operators are shown at a path: the status, and what is said where that is JSON. `None` when nobody answers.
+    pub(crate) async fn ops(&self, path: &str) -> Option<(u16, Value)> {
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let response = client.get(format!("{}{path}", self.url("ops_url"))).send().await.ok()?;
+        let (status, body) = (response.status().as_u16(), response.bytes().await.ok()?);
+        Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// Waits until the server says of itself that it is ready, or that it is not.
+    pub(crate) async fn until_ready(&self, ready: bool) {
+        let expected = if ready { 200 } else { 503 };
+        let what = if ready { "the server is ready" } else { "the server knows that it is not ready" };
+        let asked = async || self.ops("/readyz").await.filter(|(status, _)| *status == expected).map(drop);
+        eventually(what, PATIENCE, asked).await;
+    }
+
+    /// How often actors were started again since the process started: those of the tree, and hosts that crashed.
+    pub(crate) async fn restarts(&self) -> u64 {
+        let (_, tree) = self.ops("/tree").await.unwrap();
+        let nodes = tree["nodes"].as_array().unwrap();
+        let of_the_tree: u64 = nodes.iter().map(|node| node["restarts"].as_u64().unwrap()).sum();
+        of_the_tree + tree["hosts"]["crashed"].as_u64().unwrap()
+    }
+
     /// The process's number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
-    fn log_file(&self) -> PathBuf {
-        self.folder.join("server.log")
-    }
-
     fn log(&self) -> File {
-        OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap()
+        OpenOptions::new().create(true).append(true).open(&self.log_file).unwrap()
     }
 
     /// The program with its settings and no others.

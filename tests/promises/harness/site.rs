@@ -32,7 +32,8 @@ use super::server::Server;
 /// How long something may take that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-const TOPIC: &str = "com.apple.mgmt.External.proof";
+/// The push topic.
+pub(crate) const TOPIC: &str = "com.apple.mgmt.External.proof";
 const SECRET: &str = "an-enroll-secret-for-proofs";
 const DAY: Duration = Duration::from_secs(86_400);
 /// Devices that enroll at once.
@@ -68,17 +69,20 @@ pub(crate) struct Site {
 impl Site {
     /// Starts everything, and does what an admin does first: push certificate, enroll secret.
     pub(crate) async fn open(proof: &Proof, settings: &[(&str, &str)]) -> Self {
-        Self::set_up(proof, settings, false).await
+        Self::set_up(proof, settings, false, new_folder()).await
+    }
+
+    /// The same in a folder that is there already.
+    pub(crate) async fn open_in(proof: &Proof, settings: &[(&str, &str)], folder: PathBuf) -> Self {
+        Self::set_up(proof, settings, false, folder).await
     }
 
     /// The same with a [`Proxy`] between the server and PostgreSQL.
     pub(crate) async fn open_with_proxy(proof: &Proof, settings: &[(&str, &str)]) -> Self {
-        Self::set_up(proof, settings, proof.kind == Kind::Postgres).await
+        Self::set_up(proof, settings, proof.kind == Kind::Postgres, new_folder()).await
     }
 
-    async fn set_up(proof: &Proof, settings: &[(&str, &str)], proxied: bool) -> Self {
-        let folder = std::env::temp_dir().join(format!("rookery-prove-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&folder).unwrap();
+    async fn set_up(proof: &Proof, settings: &[(&str, &str)], proxied: bool, folder: PathBuf) -> Self {
         let store = Store::make(proof.kind, &folder).await;
         let proxy = if proxied { Some(Proxy::start(Store::server_address()).await) } else { None };
         let database = proxy.as_ref().map_or(store.url(), |proxy| store.url_through(&proxy.address.to_string()));
@@ -226,6 +230,13 @@ impl Site {
             println!("the server's data and log: {}", self.folder.display());
         }
     }
+}
+
+/// A place for everything of one proof.
+pub(crate) fn new_folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("rookery-prove-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// The simulated Apple, one for all: its key takes a while to make.
