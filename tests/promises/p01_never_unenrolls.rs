@@ -167,12 +167,6 @@ impl<'a> Scene<'a> {
         CommandUuid::parse(&asked.uuid).unwrap()
     }
 
-    async fn restart(&mut self) {
-        let status = self.site.server.terminate().await;
-        self.proof.demand(status.success(), format!("the server ended with {status}"));
-        self.site.server.start().await;
-    }
-
     async fn rows_cannot_be_reached(&mut self) {
         let time = self.proof.size.pick(Duration::from_secs(7), Duration::from_secs(30));
         self.queue_for_all().await;
@@ -344,14 +338,14 @@ impl<'a> Scene<'a> {
     async fn actors_panic(&mut self) {
         self.site.server.set("ROOKERY_TEST_FAULTS", PANICS);
         self.queue_for_all().await;
-        self.restart().await;
+        self.site.restart(self.proof).await;
         let before = self.device_busy();
         for _ in 0..self.proof.size.pick(4, 20) {
             speak(&self.site, &mut self.devices).await;
         }
         self.proof.demand(self.device_busy() > before, "no actor panicked");
         self.site.server.set("ROOKERY_TEST_FAULTS", "");
-        self.restart().await;
+        self.site.restart(self.proof).await;
         self.all_are_still_enrolled("actors panicked").await;
     }
 

@@ -57,7 +57,7 @@ async fn actors_die_now_and_then(site: &mut Site, proof: &mut Proof) {
     let eager = Behaviour { rests_at_most: Duration::from_secs(2), ..Behaviour::calm() };
     let fleet = site.fleet(proof, hosts, &[Persona::Mac, Persona::IPhone], eager).await;
     site.server.set(FAULTS, NOW_AND_THEN);
-    restart(site, proof).await;
+    site.restart(proof).await;
     let (pid, told_before) = (site.server.pid(), site.server.faults().len());
     let office = Office::open(site, fleet.members(), CLERKS, PACE, proof);
     office.have_accepted(proof.size.pick(40, 500)).await;
@@ -75,7 +75,7 @@ async fn actors_die_now_and_then(site: &mut Site, proof: &mut Proof) {
     proof.demand(restarts >= panics, format!("{panics} panics, and {restarts} restarts"));
     // Whoever was unlucky three times is left alone for minutes; a new process begins anew.
     site.server.set(FAULTS, "");
-    restart(site, proof).await;
+    site.restart(proof).await;
     proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
     until_confirmed(&fleet).await;
     proof.figure("hosts", hosts);
@@ -86,12 +86,6 @@ async fn actors_die_now_and_then(site: &mut Site, proof: &mut Proof) {
 
 async fn census(site: &Site) -> Value {
     site.server.ops("/tree").await.unwrap().1["hosts"].clone()
-}
-
-async fn restart(site: &mut Site, proof: &mut Proof) {
-    let status = site.server.terminate().await;
-    proof.demand(status.success(), format!("the server ended with {status}"));
-    site.server.start().await;
 }
 
 /// Works until this command of its own is done, whatever happens to the host.
@@ -121,7 +115,7 @@ impl<'a> Scene<'a> {
 
     async fn set_faults(&mut self, faults: &str) {
         self.site.server.set(FAULTS, faults);
-        restart(&mut self.site, self.proof).await;
+        self.site.restart(self.proof).await;
     }
 
     /// Whenever it is to be handed out, the host dies.

@@ -1,7 +1,7 @@
 //! P-07: a full disk loses nothing that was acknowledged, and the server goes on by itself when there is room again.
 //!
 //! SQLite's file lies on a small disk of its own that is filled to the last byte while clients queue commands and devices work
-//! them off. Where no disk may be mounted, that is left out and said. A PostgreSQL is told to take nothing, as hosted ones
+//! them off. Where no disk may be mounted, the kernel forbids the server's files to grow instead. A PostgreSQL is told to take nothing, as hosted ones
 //! do when their disk is full. Admins and devices are told to come back, reading goes on, the server says that it is not
 //! ready; with room again it is, without a restart, the file is sound, and P-02's reckoning holds. Then the log is on a full disk,
 //! which nobody but a reader of the log notices.
@@ -50,9 +50,6 @@ fn p07_a_full_disk_loses_nothing_that_was_acknowledged() {
     prove("P-07", "a full disk loses nothing that was acknowledged", async |proof| {
         let folder = new_folder();
         let disk = if proof.kind == Kind::Sqlite { Disk::mount(&folder.join("data")) } else { None };
-        if proof.kind == Kind::Sqlite && disk.is_none() {
-            println!("left out: a full disk under SQLite (no disk may be mounted here)");
-        }
         let mut scene = Scene::open(proof, disk, folder).await;
         for _ in 0..scene.proof.size.pick(1, 5) {
             if scene.can_be_full() {
@@ -80,21 +77,33 @@ impl<'a> Scene<'a> {
         Self { proof, site, disk, fleet, office, asked: Vec::new(), watcher }
     }
 
+    /// Whether there is a way here to let nothing be stored; says so where there is none.
     fn can_be_full(&self) -> bool {
-        self.disk.is_some() || self.proof.kind == Kind::Postgres
+        let can = self.disk.is_some() || self.proof.kind == Kind::Postgres || self.site.server.limit_files(None);
+        if !can {
+            println!("left out: a full disk under SQLite (neither mount nor prlimit can be used here)");
+        }
+        can
     }
 
-    async fn fill(&self) {
-        match &self.disk {
-            Some(disk) => disk.fill(),
-            None => self.site.store.read_only(true).await,
+    async fn fill(&mut self) {
+        match (&self.disk, self.proof.kind) {
+            (Some(disk), _) => disk.fill(),
+            (None, Kind::Postgres) => self.site.store.read_only(true).await,
+            (None, Kind::Sqlite) => {
+                let limited = self.site.server.limit_files(Some(self.site.store.wal_bytes()));
+                self.proof.demand(limited, "files could not be limited");
+            }
         }
     }
 
-    async fn make_room(&self) {
-        match &self.disk {
-            Some(disk) => disk.free(),
-            None => self.site.store.read_only(false).await,
+    async fn make_room(&mut self) {
+        match (&self.disk, self.proof.kind) {
+            (Some(disk), _) => disk.free(),
+            (None, Kind::Postgres) => self.site.store.read_only(false).await,
+            (None, Kind::Sqlite) => {
+                self.site.server.limit_files(None);
+            }
         }
     }
 
@@ -139,7 +148,7 @@ impl<'a> Scene<'a> {
     async fn the_log_is_full(&mut self) {
         let log = std::mem::replace(&mut self.site.server.log_file, "/dev/full".into());
         self.site.server.set("ROOKERY_LOG__FILTER", "debug");
-        self.restart().await;
+        self.site.restart(self.proof).await;
         let channels: Vec<String> = self.fleet.members().iter().map(|member| member.channels[0].clone()).collect();
         self.asked.push(self.site.admin.queue("DeviceInformation", &channels[..1]).await);
         self.office.have_accepted(self.office.accepted() + 2 * CLERKS).await;
@@ -147,13 +156,7 @@ impl<'a> Scene<'a> {
         self.proof.demand(restarts == 0, format!("with a full log, {restarts} actors were started again"));
         self.site.server.log_file = log;
         self.site.server.set("ROOKERY_LOG__FILTER", "warn");
-        self.restart().await;
-    }
-
-    async fn restart(&mut self) {
-        let status = self.site.server.terminate().await;
-        self.proof.demand(status.success(), format!("the server ended with {status}"));
-        self.site.server.start().await;
+        self.site.restart(self.proof).await;
     }
 
     async fn close(self) {

@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use protocol::time::Timestamp;
-use rookery::sim::apns::{Fault, Observation, Target};
+use rookery::sim::apns::{Fault, Target};
 use rookery::sim::apple::device::{ChannelNo, Device};
 use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
@@ -157,12 +157,12 @@ impl<'a> Scene<'a> {
     }
 
     async fn it_is_left_alone(&mut self, device: &mut Device, token: Vec<u8>, how: &str) {
-        let before = self.pushes_to(&token).len();
+        let before = self.site.pushes_to(&token);
         self.queue_for(device).await;
         self.until_pushed(&token, before + 1).await;
         self.queue_for(device).await;
         self.several_waits_pass().await;
-        let pushes = self.pushes_to(&token).len() - before;
+        let pushes = self.site.pushes_to(&token) - before;
         self.proof.demand(pushes == 1, format!("a token that is {how} was pushed {pushes} times"));
         device.renew_token(DEVICE).await.unwrap();
         let renewed = device.push_target(DEVICE).unwrap().token;
@@ -178,7 +178,7 @@ impl<'a> Scene<'a> {
         let timestamp = Some(Timestamp::from_seconds(1_000_000_000));
         let old = Fault::Answer { status: 410, reason: "Unregistered".to_owned(), retry_after: None, timestamp };
         self.site.pushes.script(Target::Token(token.clone()), old, Some(1));
-        let before = self.pushes_to(&token).len();
+        let before = self.site.pushes_to(&token);
         self.queue_for(&device).await;
         self.until_pushed(&token, before + 2).await;
         device.work(DEVICE).await.unwrap();
@@ -189,14 +189,14 @@ impl<'a> Scene<'a> {
         let mut device = self.device().await;
         let token = device.push_target(DEVICE).unwrap().token;
         self.several_waits_pass().await;
-        let (before, began) = (self.pushes_to(&token).len(), Instant::now());
+        let (before, began) = (self.site.pushes_to(&token), Instant::now());
         let mut commands = 0;
         while began.elapsed() < FLOOD {
             self.queue_for(&device).await;
             commands += 1;
         }
         self.until_pushed(&token, before + 1).await;
-        let (pushes, took) = (self.pushes_to(&token).len() - before, began.elapsed());
+        let (pushes, took) = (self.site.pushes_to(&token) - before, began.elapsed());
         // The quiet times are 100 ms, 200 ms, 400 ms, and so on up to the wait before a push is repeated.
         let allowed = 4.0 + took.as_secs_f64() / PUSH_AGAIN.as_secs_f64();
         let what = format!("{pushes} pushes for {commands} commands within {took:.1?}, {allowed:.1} at most");
@@ -209,20 +209,15 @@ impl<'a> Scene<'a> {
     /// Time passes for the server: another device, which does not come, was pushed again and again.
     async fn several_waits_pass(&mut self) {
         let token = self.metronome.push_target(DEVICE).unwrap().token;
-        let before = self.pushes_to(&token).len();
+        let before = self.site.pushes_to(&token);
         self.queue_for(&self.metronome).await;
         self.until_pushed(&token, before + 2).await;
         self.metronome.work(DEVICE).await.unwrap();
     }
 
     async fn until_pushed(&self, token: &[u8], times: usize) {
-        let pushed = async || (self.pushes_to(token).len() >= times).then_some(());
+        let pushed = async || (self.site.pushes_to(token) >= times).then_some(());
         eventually("a device is pushed", PATIENCE, pushed).await;
-    }
-
-    fn pushes_to(&self, token: &[u8]) -> Vec<Observation> {
-        let of_it = |seen: &Observation| seen.token.as_deref() == Some(token);
-        self.site.pushes.observations().into_iter().filter(of_it).collect()
     }
 
     async fn close(self) {

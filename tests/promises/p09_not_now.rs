@@ -87,11 +87,10 @@ async fn a_device_that_does_not_come_by_itself_is_pushed(site: &mut Site, proof:
     }
     let first = device.poll(DEVICE).await.unwrap().unwrap();
     let second = device.report(DEVICE, first.uuid(), &Answer::not_now()).await.unwrap().unwrap();
-    let pushes = || site.pushes.observations().iter().filter(|seen| seen.token.as_ref() == Some(&token)).count();
-    let before = pushes();
+    let before = site.pushes_to(&token);
     let none = device.report(DEVICE, second.uuid(), &Answer::acknowledged()).await.unwrap();
     proof.demand(none.is_none(), "a command came twice in one session");
-    eventually("the device is pushed", PATIENCE, async || (pushes() > before).then_some(())).await;
+    eventually("the device is pushed", PATIENCE, async || (site.pushes_to(&token) > before).then_some(())).await;
     let again = device.poll(DEVICE).await.unwrap();
     proof.demand(again.as_ref().map(|command| command.uuid()) == Some(first.uuid()), "it was pushed for nothing");
     device.report(DEVICE, first.uuid(), &Answer::acknowledged()).await.unwrap();

@@ -125,8 +125,7 @@ impl<'a> Scene<'a> {
     }
 
     fn pushes_to_sleeper(&self) -> usize {
-        let token = self.sleeper.push_target(DEVICE).map(|target| target.token);
-        self.site.pushes.observations().iter().filter(|seen| seen.token == token).count()
+        self.site.pushes_to(&self.sleeper.push_target(DEVICE).unwrap().token)
     }
 
     async fn close(self) {

@@ -110,6 +110,11 @@ impl Store {
         self.cut_connections().await;
     }
 
+    /// How large the log of changes is; SQLite only.
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(format!("{}-wal", self.name())).unwrap().len()
+    }
+
     /// What is wrong with the file; SQLite only.
     pub(crate) async fn faults(&self) -> Vec<String> {
         let database = Database::connect(self.direct_url()).await.unwrap();

@@ -123,6 +123,14 @@ impl Server {
         signal(self.pid(), "CONT");
     }
 
+    /// Limits how large a file of the process may become, or lifts the limit; false where that cannot be done.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) -> bool {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut prlimit = Command::new("prlimit");
+        prlimit.arg(format!("--pid={}", self.pid())).arg(format!("--fsize={limit}:"));
+        prlimit.status().is_ok_and(|status| status.success())
+    }
+
     /// Notes what the process uses now.
     pub(crate) fn look(&mut self) {
         let Some(now) = self.child.as_ref().and_then(|child| Usage::of(child.id())) else { return };
@@ -210,7 +218,9 @@ impl Server {
 
     /// The program with its settings and no others.
     fn program(&self) -> Command {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_rookery"));
+        // Whoever writes beyond a limit on files is told so, rather than ended by a signal.
+        let mut program = Command::new("sh");
+        program.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_rookery")]);
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("ROOKERY_")) {
             program.env_remove(key);
         }

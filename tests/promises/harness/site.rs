@@ -190,6 +190,18 @@ impl Site {
         sums
     }
 
+    /// Stops the server in order and starts it again, with whatever settings it has by now.
+    pub(crate) async fn restart(&mut self, proof: &mut Proof) {
+        let status = self.server.terminate().await;
+        proof.demand(status.success(), format!("the server ended with {status}"));
+        self.server.start().await;
+    }
+
+    /// How often a token was pushed to.
+    pub(crate) fn pushes_to(&self, token: &[u8]) -> usize {
+        self.pushes.observations().iter().filter(|seen| seen.token.as_deref() == Some(token)).count()
+    }
+
     /// Stops the server in order, judges what every promise includes, and clears up.
     pub(crate) async fn close(self, proof: &mut Proof) {
         self.end(proof, |_| true).await;
