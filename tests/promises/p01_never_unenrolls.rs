@@ -146,6 +146,7 @@ impl<'a> Scene<'a> {
     /// After a trouble: every device gets a new command, and its report is taken.
     async fn all_are_still_enrolled(&mut self, after: &str) {
         self.troubles += 1;
+        self.site.server.until_ready(true).await;
         let (channels, uuid) = (self.channels(), self.queue_for_all().await);
         let found = self.devices.iter_mut().map(|device| timeout(RECOVERY, finds_itself_enrolled(device, &uuid)));
         for (channel, found) in channels.iter().zip(join_all(found).await) {
