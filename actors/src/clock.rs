@@ -32,14 +32,20 @@ impl Clock {
 
     /// The present moment.
     pub fn now(&self) -> Timestamp {
-        let unmoved = match self.runtime {
-            Some((began, since)) => began.plus(since.elapsed()),
-            None => {
-                // One at a time: of two moments, the later one is asked for later.
-                let mut jumps = self.jumps();
-                jumps.believe(wall(), BEGAN.elapsed())
-            }
-        };
+        self.moved(|| {
+            // One at a time: of two moments, the later one is asked for later.
+            let mut jumps = self.jumps();
+            jumps.believe(wall(), BEGAN.elapsed())
+        })
+    }
+
+    /// What the system's clock shows, believed or not: for what others compare with clocks of their own.
+    pub fn shown(&self) -> Timestamp {
+        self.moved(wall)
+    }
+
+    fn moved(&self, system: impl FnOnce() -> Timestamp) -> Timestamp {
+        let unmoved = self.runtime.map_or_else(system, |(began, since)| began.plus(since.elapsed()));
         let ahead = self.ahead_millis.load(SeqCst);
         let by = Duration::from_millis(ahead.unsigned_abs());
         if ahead < 0 { unmoved.minus(by) } else { unmoved.plus(by) }

@@ -28,6 +28,8 @@ pub mod enrollment;
 pub mod enrollment_secret;
 #[cfg(feature = "faults")]
 pub mod fault;
+#[cfg(test)]
+mod fresh;
 pub mod held_command;
 pub mod host;
 pub mod host_times;

@@ -223,8 +223,12 @@ async fn some(
 
 /// The first rows that have been in a state since before a moment.
 async fn older(transaction: &Transaction, state: i16, moment: i64) -> Result<Vec<i64>, StoreError> {
-    let older = Entity::find().filter(Column::State.eq(state)).filter(Column::Since.lt(moment));
-    ids_of(transaction, older.order_by_asc(Column::Since)).await
+    ids_of(transaction, rows_before(state, moment)).await
+}
+
+fn rows_before(state: i16, moment: i64) -> Select<Entity> {
+    let rows = Entity::find().filter(Column::State.eq(state)).filter(Column::Since.lt(moment));
+    rows.order_by_asc(Column::Since)
 }
 
 async fn ids_of(transaction: &Transaction, rows: Select<Entity>) -> Result<Vec<i64>, StoreError> {
@@ -235,3 +239,6 @@ async fn ids_of(transaction: &Transaction, rows: Select<Entity>) -> Result<Vec<i
 fn to_event() -> RelationDef {
     Entity::belongs_to(webhook_event::Entity).from(Column::EventId).to(webhook_event::Column::Id).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,8 +106,11 @@ pub(crate) async fn insert(transaction: &Transaction, events: &[&NewEvent]) -> R
 pub async fn waiting(reader: &Reader, webhook: i64, after: i64, limit: u64) -> Result<Vec<Waiting>, StoreError> {
     reader
         .run(move |database| async move {
-            let rows = in_state(webhook, PENDING).filter(Column::Id.gt(after)).order_by_asc(Column::Id).limit(limit);
-            let rows = rows.select_only().columns([Column::Id, Column::HostId, Column::DueAt]);
+            let rows = waiting_rows(webhook, after).limit(limit).select_only().columns([
+                Column::Id,
+                Column::HostId,
+                Column::DueAt,
+            ]);
             Ok(rows.into_model::<Waiting>().all(&database).await?)
         })
         .await
@@ -120,8 +123,7 @@ pub async fn waiting(reader: &Reader, webhook: i64, after: i64, limit: u64) -> R
 pub async fn first_of_host(reader: &Reader, webhook: i64, host: i64) -> Result<Option<(Model, u64)>, StoreError> {
     reader
         .run(move |database| async move {
-            let mine = in_state(webhook, PENDING).filter(Column::HostId.eq(host)).order_by_asc(Column::Id);
-            let Some(row) = mine.one(&database).await? else { return Ok(None) };
+            let Some(row) = rows_of_host(webhook, host).one(&database).await? else { return Ok(None) };
             let length = Func::cust("length").arg(Expr::col(webhook_event::Column::Payload));
             let event = webhook_event::Entity::find_by_id(row.event_id.as_str()).select_only();
             let length = event.expr(Expr::expr(length).cast_as("bigint")).into_tuple::<i64>().one(&database).await?;
@@ -171,7 +173,18 @@ pub async fn note(writer: &Writer, attempt: Attempt) -> Result<(), StoreError> {
         .await
 }
 
+fn waiting_rows(webhook: i64, after: i64) -> Select<Entity> {
+    in_state(webhook, PENDING).filter(Column::Id.gt(after)).order_by_asc(Column::Id)
+}
+
+fn rows_of_host(webhook: i64, host: i64) -> Select<Entity> {
+    in_state(webhook, PENDING).filter(Column::HostId.eq(host)).order_by_asc(Column::Id)
+}
+
 /// The rows of a webhook in a state.
 pub(crate) fn in_state(webhook: i64, state: i16) -> Select<Entity> {
     Entity::find().filter(Column::WebhookId.eq(webhook)).filter(Column::State.eq(state))
 }
+
+#[cfg(test)]
+mod plans;

@@ -43,6 +43,7 @@ impl App {
         settings.admin.listen = "127.0.0.1:0".parse().unwrap();
         settings.ops.listen = "127.0.0.1:0".parse().unwrap();
         settings.apns.url = "https://localhost:1".into();
+        settings.egress.allow = vec!["127.0.0.1".into()];
         settings.hosts.push_again = millis(300);
         settings.hosts.not_now = millis(300);
         settings.hosts.push_quiet = millis(50);

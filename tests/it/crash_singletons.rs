@@ -12,6 +12,8 @@ use rookery::sim::apple::model::Family;
 use serde_json::json;
 
 use crate::app::{App, answer, eventually};
+use crate::receiver::Receiver;
+use crate::webhooks;
 use crate::world::{DEVICE, World, alone_on_each_store};
 
 /// Restarts by node, where there were any.
@@ -118,6 +120,22 @@ async fn one_restart_more_than_the_limit_renews_the_group_and_then_ends_the_serv
         .await;
         fault::arm("authority.request", 0);
         world.app.expect(Ended::GaveUp);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_delivery_that_breaks_loses_no_event_and_restarts_no_node() {
+    alone_on_each_store(async |world| {
+        let receiver = Receiver::start();
+        webhooks::hook(world, &receiver, json!({})).await;
+        fault::arm("webhooks.tell", 3);
+        world.enrolled(Family::Mac, 1).await;
+        let told = eventually("both events", async || Some(receiver.taken()).filter(|told| told.len() == 2)).await;
+        assert_eq!([told[0].topic(), told[1].topic()], ["mdm.Authenticate", "mdm.TokenUpdate"]);
+        assert_eq!(fault::left("webhooks.tell"), 0);
+        settled(world).await;
+        assert_eq!(restarts(&world.app).await, BTreeMap::new());
     })
     .await;
 }

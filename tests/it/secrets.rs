@@ -28,7 +28,7 @@ struct Planted(Vec<(&'static str, Vec<u8>)>);
 
 #[actix::test]
 async fn a_stolen_database_holds_no_secret() {
-    on_each_store_with(webhooks::settings, async |world| {
+    on_each_store(async |world| {
         let (planted, known) = plant(world).await;
         let settings = &world.app.settings;
         let mut places = vec![];
@@ -51,7 +51,7 @@ async fn a_stolen_database_holds_no_secret() {
 
 #[actix::test]
 async fn lists_and_figures_hold_no_secret() {
-    on_each_store_with(webhooks::settings, async |world| {
+    on_each_store(async |world| {
         let (planted, known) = plant(world).await;
         let lists = ["commands", "hosts", "hosts/1", "hosts/1/orphan_results", "hosts/1/actor"];
         let events = ["webhooks", "webhooks/1", "webhooks/1/deliveries", "webhooks/1/deliveries?state=dead"];

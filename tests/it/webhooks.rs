@@ -11,13 +11,13 @@ use protocol::apple::command::Command;
 use protocol::time::Timestamp;
 use reqwest::{Method, StatusCode};
 use rookery::config::Settings;
-use rookery::sim::apple::device::Answer as Done;
+use rookery::sim::apple::device::{Answer as Done, DeviceOptions, User, UserKind};
 use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, answer, eventually};
 use crate::postgres::{self, Fresh};
-use crate::process::{Server, Site, until_answered};
+use crate::process::{Site, until_answered};
 use crate::receiver::{QUERY_TOKEN, Receiver, Reply};
 use crate::world::{DEVICE, World, fresh_uuid, on_each_store_with};
 
@@ -25,9 +25,8 @@ const BASE: &str = "/api/v1/fleet/webhooks";
 /// A secret as an admin gives it.
 pub(crate) const SECRET: &str = "canary-secret-of-a-webhook";
 
-/// Receivers of tests are on this machine, and impatience makes tests quick.
-pub(crate) fn settings(settings: &mut Settings) {
-    settings.egress.allow = vec!["127.0.0.1".into()];
+/// Impatience makes tests quick.
+fn settings(settings: &mut Settings) {
     settings.webhooks.max_refusals = 3;
 }
 
@@ -118,6 +117,49 @@ async fn everything_that_a_device_says_is_told_in_micromdms_words() {
         // What is told leaves nothing behind.
         eventually("rows are gone", async || (rows(world, "webhook_event").await == 0).then_some(())).await;
         assert_eq!(rows(world, "webhook_delivery").await, 0);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn renewals_users_and_the_parameters_of_an_address_are_told_too() {
+    on_each_store_with(settings, async |world| {
+        let receiver = Receiver::start();
+        let topics = json!(["mdm.Authenticate", "mdm.TokenUpdate", "mdm.UserAuthenticate"]);
+        hook(world, &receiver, json!({ "form": "micromdm", "topics": topics })).await;
+        let mut mac = world.device(Family::Mac, 1, DeviceOptions::default());
+        let mut profile = mac.fetch_profile(&world.enroll_url()).await.unwrap();
+        profile.mdm.server_url += "?site=far+north&site=other&empty";
+        mac.set_profile(profile);
+        mac.obtain_identity().await.unwrap();
+        mac.authenticate().await.unwrap();
+        mac.update_token(DEVICE).await.unwrap();
+        mac.renew_identity().await.unwrap();
+        mac.authenticate().await.unwrap();
+        mac.update_token(DEVICE).await.unwrap();
+        let user = mac.enroll_user(UserKind::Mac, &User::new("USER", "ann", "Ann")).await.unwrap();
+        mac.user_authenticate(user, None).await.unwrap();
+        let got = taken(&receiver, 6).await;
+        let (device, user) = (mac.model.udid.clone(), mac.channel_id(user).unwrap().to_owned());
+        let told: Vec<Value> = got
+            .iter()
+            .map(|one| {
+                let inner = &one.json()["checkin_event"];
+                assert_eq!(inner["url_params"], json!({ "site": "far north", "empty": "" }));
+                json!([one.topic(), inner["ids"]["id"], inner["ids"]["parent_id"], inner["token_update_tally"]])
+            })
+            .collect();
+        let of = |topic: &str, tally: Value| json!([format!("mdm.{topic}"), device, null, tally]);
+        let of_user = |topic: &str, tally: Value| json!([format!("mdm.{topic}"), user, device, tally]);
+        let expected = [
+            of("Authenticate", Value::Null),
+            of("TokenUpdate", 1.into()),
+            of("Authenticate", Value::Null),
+            of("TokenUpdate", 2.into()),
+            of_user("TokenUpdate", 1.into()),
+            of_user("UserAuthenticate", Value::Null),
+        ];
+        assert_eq!(told, expected);
     })
     .await;
 }
@@ -442,7 +484,7 @@ async fn what_is_committed_is_told_after_kill_9_and_what_is_refused_is_not() {
 
 async fn outlive_kills(database_url: &str) {
     let site = Site::new(database_url, "off");
-    let mut server = start(&site);
+    let mut server = site.start(None);
     server.prepare().await;
     let receiver = Receiver::start();
     receiver.answer(|_| 503u16);
@@ -487,8 +529,4 @@ async fn outlive_kills(database_url: &str) {
     assert!(receiver.all().iter().all(|one| !String::from_utf8_lossy(&one.body).contains("forged")));
     server.kill();
     std::fs::remove_dir_all(&site.data).unwrap();
-}
-
-fn start(site: &Site) -> Server {
-    site.start(None)
 }

@@ -1,8 +1,9 @@
 //! How the databases find a channel's queue: by index alone, whatever else the table holds.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryTrait, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend};
 
 use super::*;
+use crate::fresh::{by_index_alone, on_each};
 
 const HISTORY: u32 = 20_000;
 const PENDING: u32 = 2000;
@@ -36,24 +37,6 @@ async fn filled(url: &str) -> DatabaseConnection {
     database
 }
 
-async fn plan(database: &DatabaseConnection, query: &Select<Entity>) -> Vec<String> {
-    let backend = database.get_database_backend();
-    let (explain, column) =
-        if backend == DbBackend::Sqlite { ("EXPLAIN QUERY PLAN", "detail") } else { ("EXPLAIN", "QUERY PLAN") };
-    let Statement { sql, values, .. } = query.build(backend);
-    let explained = Statement { sql: format!("{explain} {sql}"), values, db_backend: backend };
-    let lines = database.query_all_raw(explained).await.unwrap();
-    lines.iter().map(|line| line.try_get::<String>("", column).unwrap()).collect()
-}
-
-/// No step of a plan reads a whole table or sorts.
-async fn by_index_alone(database: &DatabaseConnection, query: &Select<Entity>, index: &str) {
-    let plan = plan(database, query).await;
-    let bad = ["SCAN ", "TEMP B-TREE", "Seq Scan", "Sort", "Hash"];
-    assert!(!plan.iter().any(|line| bad.iter().any(|word| line.contains(word))), "{plan:#?}");
-    assert!(plan.iter().any(|line| line.contains(index)), "{index}: {plan:#?}");
-}
-
 async fn plans(url: &str) {
     let database = filled(url).await;
     by_index_alone(&database, &first(1, 1, 257), "queue_entry_pending").await;
@@ -69,22 +52,6 @@ async fn plans(url: &str) {
 }
 
 #[tokio::test]
-async fn plans_on_sqlite() {
-    let file = std::env::temp_dir().join(format!("rookery-plans-{}.sqlite", std::process::id()));
-    plans(&format!("sqlite:{}?mode=rwc", file.display())).await;
-    std::fs::remove_file(file).unwrap();
-}
-
-#[tokio::test]
-async fn plans_on_postgres() {
-    let Ok(server) = std::env::var("ROOKERY_TEST_POSTGRES") else {
-        println!("left out: PostgreSQL (ROOKERY_TEST_POSTGRES is not set)");
-        return;
-    };
-    let name = format!("rookery_plans_{}", std::process::id());
-    let admin = Database::connect(&server).await.unwrap();
-    admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let (base, _) = server.rsplit_once('/').unwrap();
-    plans(&format!("{base}/{name}")).await;
-    admin.execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+async fn a_channels_queue_is_found_by_index_alone() {
+    on_each("queues", plans).await;
 }
