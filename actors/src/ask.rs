@@ -104,12 +104,16 @@ where
         (Self { message, reply, waiting: Waiting(gauge) }, answer)
     }
 
-    /// Lets an actor answer with its own handler for the message.
+    /// Lets an actor answer with its own handler for the message. A question that nobody waits for any more is not
+    /// answered: whoever gave up asks again, and an actor that is late would do for nobody what it is then asked to do again.
     pub fn answered_by<A>(self, actor: &mut A, context: &mut A::Context)
     where
         A: Actor + Handler<M>,
     {
         drop(self.waiting);
+        if self.reply.is_closed() {
+            return;
+        }
         let response = actor.handle(self.message, context);
         MessageResponse::<A, M>::handle(response, context, Some(self.reply));
     }
@@ -205,5 +209,52 @@ impl<A: Actor> Default for Handle<A> {
 impl<A: Actor> std::fmt::Debug for Handle<A> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Handle<{}>", std::any::type_name::<A>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::prelude::Context;
+
+    use super::*;
+
+    struct Counter(u32);
+
+    #[derive(Debug, Message)]
+    #[rtype(result = "Answer<u32>")]
+    struct Count;
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Count> for Counter {
+        type Result = Answer<u32>;
+
+        fn handle(&mut self, _: Count, _: &mut Self::Context) -> Self::Result {
+            self.0 += 1;
+            Ok(self.0)
+        }
+    }
+
+    impl Handler<Ask<Count>> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, ask: Ask<Count>, context: &mut Self::Context) {
+            ask.answered_by(self, context);
+        }
+    }
+
+    #[actix::test]
+    async fn a_question_that_nobody_waits_for_is_not_answered() {
+        let counter = Counter(0).start();
+        for _ in 0..3 {
+            let (question, gave_up) = Ask::new(Count, None);
+            drop(gave_up);
+            counter.do_send(question);
+        }
+        let (question, asked) = Ask::new(Count, None);
+        counter.do_send(question);
+        assert_eq!(answer(asked, Duration::from_secs(60)).await, Ok(1));
     }
 }
