@@ -13,10 +13,10 @@ test: ## All tests
 	cargo test --workspace
 
 simulate: ## Ten thousand seeds of the simulation, and every statement of its story failing in every way (minutes)
-	ROOKERY_SEEDS=10000 cargo test --release -p actors --test sim -- --nocapture --test-threads=1
+	ROOKERY_SEEDS=10000 cargo test --release --workspace --test sim -- --nocapture --test-threads=1
 
 prove: ## Every promise in its full size, one after the other (minutes to an hour)
-	ROOKERY_PROVE=full cargo test --release --test promises -- --nocapture --test-threads=1
+	ROOKERY_PROVE=full cargo test --release --workspace --test promises -- --nocapture --test-threads=1
 
 fuzz: ## Five million inputs for all parsers together, with overflow checks (about ten minutes)
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true ROOKERY_FUZZ=5000000 \

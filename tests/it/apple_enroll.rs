@@ -242,9 +242,14 @@ async fn a_renewal_in_any_shape_loses_nothing() {
             device.set_bootstrap_token(Some(b"kept")).await.unwrap();
             let command = world.run(&[&device], "SecurityInfo").await;
             let old = device.identity().cloned();
-            device.options.renewal = shape;
 
             device.renew_identity().await.unwrap();
+            if shape == RenewalShape::Authenticate {
+                device.authenticate().await.unwrap();
+            }
+            if shape != RenewalShape::Silent {
+                device.update_token(DEVICE).await.unwrap();
+            }
             let renewed = device.identity().cloned();
             assert_ne!(
                 renewed.as_ref().map(|one| one.certificate().fingerprint()),
