@@ -33,6 +33,9 @@ pub enum Refusal {
     /// Nobody with that name is enrolled.
     #[error("not enrolled")]
     NotEnrolled,
+    /// There is no such thing, by what it would be.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
     /// The one who asks may not speak for the one it names.
     #[error("refused: {0}")]
     Forbidden(&'static str),

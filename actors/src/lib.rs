@@ -24,6 +24,7 @@ pub mod pusher;
 pub mod registrar;
 pub mod seen;
 mod singleton;
+pub mod steward;
 pub mod supervisor;
 pub mod tree;
 pub mod trust;

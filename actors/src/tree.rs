@@ -24,6 +24,7 @@ use crate::notary::Notary;
 use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
+use crate::steward::Steward;
 use crate::supervisor::{Limit, Node, Strategy};
 use crate::trust::Trust;
 use crate::webhooks::{self, Outlets, Webhooks, WebhooksConfig};
@@ -45,6 +46,7 @@ pub static TREE: Node<Parts> = Node::Group(
                 Node::Worker("keeper", Keeper::launch),
                 Node::Worker("dispatcher", Dispatcher::launch),
                 Node::Worker("brakes", Brakes::launch),
+                Node::Worker("steward", Steward::launch),
             ],
         ),
         Node::Group(
@@ -100,6 +102,8 @@ pub struct Parts {
     pub dispatcher: Handle<Dispatcher>,
     /// Takes commands back, and holds dangerous ones.
     pub brakes: Handle<Brakes>,
+    /// Keeps teams, and which hosts there are.
+    pub steward: Handle<Steward>,
     /// Issues identities.
     pub authority: Handle<Authority>,
     /// Admits hosts.
@@ -150,6 +154,8 @@ pub struct Front {
     pub dispatcher: Handle<Dispatcher>,
     /// Takes commands back, and holds dangerous ones.
     pub brakes: Handle<Brakes>,
+    /// Keeps teams, and which hosts there are.
+    pub steward: Handle<Steward>,
     /// Issues identities.
     pub authority: Handle<Authority>,
     /// Admits hosts.
@@ -177,6 +183,7 @@ impl Parts {
             apns: self.apns.clone(),
             dispatcher: self.dispatcher.clone(),
             brakes: self.brakes.clone(),
+            steward: self.steward.clone(),
             authority: self.authority.clone(),
             registrar: self.registrar.clone(),
             webhooks: self.webhooks.clone(),
@@ -218,6 +225,7 @@ impl Parts {
             keeper: Handle::default(),
             dispatcher: Handle::default(),
             brakes: Handle::default(),
+            steward: Handle::default(),
             authority: Handle::default(),
             registrar: Handle::default(),
             webhooks: Handle::default(),

@@ -28,6 +28,8 @@ pub struct Model {
     pub secret: Sealed,
     /// When it was made.
     pub created_at: i64,
+    /// The team that hosts join which enroll with it.
+    pub team_id: Option<i64>,
 }
 
 /// Related rows are read by their own queries.
@@ -43,49 +45,86 @@ pub struct Opened {
     pub secret: Zeroizing<String>,
     /// When it was made.
     pub created_at: i64,
+    /// See [`Model::team_id`].
+    pub team_id: Option<i64>,
 }
 
-/// Whether a secret opens the door.
+/// The secret that opens the door, if this one does.
 ///
 /// # Errors
 /// The database does not answer, or a secret does not open.
-pub async fn is_known(reader: &Reader, secret: &str) -> Result<bool, StoreError> {
+pub async fn find(reader: &Reader, secret: &str) -> Result<Option<Opened>, StoreError> {
     let same =
         |known: &Opened| known.secret.len() == secret.len() && memcmp::eq(known.secret.as_bytes(), secret.as_bytes());
-    Ok(list(reader).await?.iter().fold(false, |found, known| found | same(known)))
+    let mut found = None;
+    // All are compared, so that the time tells nothing.
+    for known in all(reader).await? {
+        if same(&known) {
+            found = Some(known);
+        }
+    }
+    Ok(found)
 }
 
-/// All secrets, oldest first.
+/// The secrets of a team, or those for hosts of none; oldest first.
 ///
 /// # Errors
 /// The database does not answer, or a secret does not open.
-pub async fn list(reader: &Reader) -> Result<Vec<Opened>, StoreError> {
+pub async fn list(reader: &Reader, team_id: Option<i64>) -> Result<Vec<Opened>, StoreError> {
+    let mut known = all(reader).await?;
+    known.retain(|secret| secret.team_id == team_id);
+    Ok(known)
+}
+
+async fn all(reader: &Reader) -> Result<Vec<Opened>, StoreError> {
     let vault = reader.vault().clone();
     reader.run(move |database| async move { open_all(&database, &vault).await }).await
 }
 
-/// Replaces all secrets; those that are known already keep their age.
+/// Replaces the secrets of a team, or those for hosts of none; those that are known already keep their age.
 ///
 /// # Errors
-/// See [`StoreError`].
-pub async fn replace(writer: &Writer, secrets: Vec<String>, by: String, now: i64) -> Result<(), StoreError> {
+/// [`StoreError::Conflict`] when another team has one of them; otherwise see [`StoreError`].
+pub async fn replace(
+    writer: &Writer,
+    team_id: Option<i64>,
+    secrets: Vec<String>,
+    by: String,
+    now: i64,
+) -> Result<(), StoreError> {
     let detail = format!("{} now", secrets.len());
-    let event = Event { at: now, actor: by, action: "enroll_secrets.replace", target: String::new(), detail };
-    let input = (writer.vault().clone(), secrets, event);
+    let target = team_id.map(|id| format!("team {id}")).unwrap_or_default();
+    let event = Event { at: now, actor: by, action: "enroll_secrets.replace", target, detail };
+    let input = (writer.vault().clone(), team_id, secrets, event);
     writer
-        .run(input, |transaction, (vault, secrets, event)| Box::pin(replace_in(transaction, vault, secrets, event)))
+        .run(input, |transaction, (vault, team_id, secrets, event)| {
+            Box::pin(replace_in(transaction, vault, team_id, secrets, event))
+        })
         .await
+}
+
+/// A team is gone, and so are its secrets.
+pub(crate) async fn forget_team(transaction: &Transaction, team_id: i64) -> Result<(), StoreError> {
+    Entity::delete_many().filter(Column::TeamId.eq(team_id)).exec(transaction).await?;
+    Ok(())
 }
 
 async fn replace_in(
     transaction: &Transaction,
     vault: Vault,
+    team_id: Option<i64>,
     mut secrets: Vec<String>,
     event: Event,
 ) -> Result<(), StoreError> {
     let now = event.at;
-    let known = open_all(transaction, &vault).await?;
-    let last = known.iter().map(|row| row.id).max().unwrap_or_default();
+    let (known, others): (Vec<_>, Vec<_>) =
+        open_all(transaction, &vault).await?.into_iter().partition(|row| row.team_id == team_id);
+    if others.iter().any(|row| secrets.contains(&row.secret)) {
+        return Err(StoreError::Conflict(
+            "one of these enroll secrets is another team's: every secret leads to one team".into(),
+        ));
+    }
+    let last = known.iter().chain(&others).map(|row| row.id).max().unwrap_or_default();
     let gone = known.iter().filter(|row| !secrets.contains(&row.secret)).map(|row| row.id);
     Entity::delete_many().filter(Column::Id.is_in(gone)).exec(transaction).await?;
     secrets.sort_unstable();
@@ -93,7 +132,7 @@ async fn replace_in(
     secrets.retain(|secret| known.iter().all(|row| *row.secret != *secret));
     for (id, secret) in (last + 1..).zip(secrets) {
         let sealed = SECRET.seal(&vault, &[&id], &secret)?;
-        let row = ActiveModel { id: Set(id), secret: Set(sealed), created_at: Set(now) };
+        let row = ActiveModel { id: Set(id), secret: Set(sealed), created_at: Set(now), team_id: Set(team_id) };
         Entity::insert(row).exec_without_returning(transaction).await?;
     }
     audit::record(transaction, &vault, event).await
@@ -104,7 +143,7 @@ async fn open_all(database: &impl ConnectionTrait, vault: &Vault) -> Result<Vec<
     let open = |row: &Model| {
         let plain = Zeroizing::new(SECRET.open(vault, &[&row.id], &row.secret)?);
         let secret = Zeroizing::new(String::from_utf8_lossy(&plain).into_owned());
-        Ok(Opened { id: row.id, secret, created_at: row.created_at })
+        Ok(Opened { id: row.id, secret, created_at: row.created_at, team_id: row.team_id })
     };
     rows.iter().map(open).collect()
 }

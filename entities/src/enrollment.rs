@@ -229,6 +229,9 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
     identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
     host::describe(transaction, message.host_id, &message.description, message.at).await?;
     webhook_event::insert(transaction, &message.events).await?;
+    if let Some(team) = identity::team_of(transaction, &message.fingerprint).await? {
+        host::join_team(transaction, message.host_id, team).await?;
+    }
     read(transaction, enrollment_id).await
 }
 

@@ -1,8 +1,8 @@
 //! Table `host`: every device that anyone told us of, once. The source of truth; enrollments point to it.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::NullOrdering;
-use sea_orm::{ActiveValue, ActiveValue::Set, Condition, Order, QueryOrder, QuerySelect};
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 
 use crate::queue_window::{self, Window};
 use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity};
@@ -11,8 +11,12 @@ use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity};
 pub const OFF: i16 = 0;
 /// [`Model::mdm_status`]: enrolled by a person who opened a profile.
 pub const ON_MANUAL: i16 = 1;
+/// [`Model::mdm_status`]: enrolled by itself, because its organisation bought it so.
+pub const ON_AUTOMATIC: i16 = 2;
 /// [`Model::mdm_status`]: a personal device, enrolled for one account.
 pub const ON_PERSONAL: i16 = 3;
+/// [`Model::mdm_status`]: its organisation bought it, and it has not enrolled yet.
+pub const PENDING: i16 = 4;
 
 /// A row of `host`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -35,7 +39,7 @@ pub struct Model {
     pub os_version: String,
     /// For example `24B83`.
     pub build_version: String,
-    /// [`OFF`], [`ON_MANUAL`] or [`ON_PERSONAL`].
+    /// [`OFF`], [`ON_MANUAL`], [`ON_AUTOMATIC`], [`ON_PERSONAL`] or [`PENDING`].
     pub mdm_status: i16,
     /// The team it belongs to.
     pub team_id: Option<i64>,
@@ -47,6 +51,8 @@ pub struct Model {
     pub updated_at: i64,
     /// When it last spoke to us; written with some delay.
     pub last_seen_at: Option<i64>,
+    /// When an admin deleted it; nobody sees it until it speaks again.
+    pub deleted_at: Option<i64>,
 }
 
 /// Related rows are read by their own queries.
@@ -72,34 +78,6 @@ pub struct Description {
     pub os_version: String,
     /// See [`Model::build_version`].
     pub build_version: String,
-}
-
-/// Which hosts a list shows, and in which order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Search {
-    /// Part of the name, the serial number or the UUID; empty for all.
-    pub text: String,
-    /// The column to sort by.
-    pub order: OrderKey,
-    /// Whether the largest comes first.
-    pub descending: bool,
-    /// Rows to skip.
-    pub offset: u64,
-    /// Rows to return at most.
-    pub limit: u64,
-}
-
-/// What a list of hosts may be sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderKey {
-    /// Row number.
-    Id,
-    /// Computer name.
-    Name,
-    /// Serial number.
-    Serial,
-    /// When it last spoke to us.
-    LastSeen,
 }
 
 /// A host with everything its actor needs, as of one moment.
@@ -139,15 +117,16 @@ pub async fn load(reader: &Reader, id: i64, window: u64) -> Result<Option<Loaded
         .await
 }
 
-/// The host with this row number.
+/// The host with this row number, unless it was deleted.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError> {
-    reader.run(move |database| async move { Ok(Entity::find_by_id(id).one(&database).await?) }).await
+    reader.run(move |database| async move { Ok(Entity::find_by_id(id).filter(is_there()).one(&database).await?) }).await
 }
 
-/// The host that a UUID, a serial number or a computer name means; an exact UUID counts before a serial number.
+/// The host that a UUID, a serial number or a computer name means; an exact UUID counts before a serial number. Deleted ones
+/// are not found.
 ///
 /// # Errors
 /// The database does not answer.
@@ -155,7 +134,8 @@ pub async fn by_identifier(reader: &Reader, identifier: String) -> Result<Option
     reader
         .run(move |database| async move {
             for column in [Column::Uuid, Column::Serial, Column::ComputerName] {
-                let found = Entity::find().filter(column.eq(identifier.as_str())).order_by_asc(Column::Id);
+                let found = Entity::find().filter(column.eq(identifier.as_str())).filter(is_there());
+                let found = found.order_by_asc(Column::Id);
                 if let Some(row) = found.one(&database).await? {
                     return Ok(Some(row));
                 }
@@ -165,7 +145,7 @@ pub async fn by_identifier(reader: &Reader, identifier: String) -> Result<Option
         .await
 }
 
-/// The hosts with these UUIDs, in no particular order.
+/// The hosts with these UUIDs, in no particular order, without deleted ones.
 ///
 /// # Errors
 /// The database does not answer.
@@ -174,54 +154,17 @@ pub async fn list_by_uuids(reader: &Reader, uuids: Vec<String>) -> Result<Vec<Mo
         .run(move |database| async move {
             let mut found = Vec::with_capacity(uuids.len());
             for some in uuids.chunks(1000) {
-                found.extend(Entity::find().filter(Column::Uuid.is_in(some)).all(&database).await?);
+                let found_here = Entity::find().filter(Column::Uuid.is_in(some)).filter(is_there());
+                found.extend(found_here.all(&database).await?);
             }
             Ok(found)
         })
         .await
 }
 
-/// A page of hosts.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn list(reader: &Reader, search: Search) -> Result<Vec<Model>, StoreError> {
-    reader
-        .run(move |database| async move {
-            let key = match search.order {
-                OrderKey::Id => Column::Id,
-                OrderKey::Name => Column::ComputerName,
-                OrderKey::Serial => Column::Serial,
-                OrderKey::LastSeen => Column::LastSeenAt,
-            };
-            let order = if search.descending { Order::Desc } else { Order::Asc };
-            let rows = Entity::find()
-                .filter(matching(&search.text))
-                .order_by_with_nulls(key, order.clone(), NullOrdering::Last)
-                .order_by(Column::Id, order)
-                .offset(search.offset)
-                .limit(search.limit);
-            Ok(rows.all(&database).await?)
-        })
-        .await
-}
-
-/// How many hosts a search finds.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn count(reader: &Reader, text: String) -> Result<u64, StoreError> {
-    reader.run(move |database| async move { Ok(Entity::find().filter(matching(&text)).count(&database).await?) }).await
-}
-
-fn matching(text: &str) -> Condition {
-    if text.is_empty() {
-        return Condition::all();
-    }
-    Condition::any()
-        .add(Column::ComputerName.contains(text))
-        .add(Column::Serial.contains(text))
-        .add(Column::Uuid.contains(text))
+/// Nobody deleted it.
+pub(crate) fn is_there() -> Expr {
+    Expr::col((Entity, Column::DeletedAt)).is_null()
 }
 
 /// Makes sure that there is exactly one row for a device that says it is this one, and returns it. An enrollment that
@@ -277,11 +220,12 @@ async fn admit_in(
         created_at: Set(now),
         updated_at: Set(now),
         last_seen_at: Set(None),
+        deleted_at: Set(None),
     };
     Ok(Entity::insert(row).exec(transaction).await?.last_insert_id)
 }
 
-/// Writes what a device said about itself. A serial number or UUID that another host holds is left to that host.
+/// Writes what a device said about itself; if it was deleted, it is there again. A serial number or UUID that another host holds is left to that host.
 pub(crate) async fn describe(
     transaction: &Transaction,
     host_id: i64,
@@ -292,6 +236,7 @@ pub(crate) async fn describe(
         Entity::find().filter(column.eq(value)).filter(Column::Id.ne(host_id)).count(transaction)
     };
     let mut row = ActiveModel { id: Set(host_id), updated_at: Set(now), ..Default::default() };
+    row.deleted_at = Set(None);
     row.platform = Set(description.platform.clone());
     row.hardware_model = Set(description.hardware_model.clone());
     row.computer_name = Set(description.computer_name.clone());
@@ -306,6 +251,17 @@ pub(crate) async fn describe(
         row.serial = Set(Some(serial.clone()));
     }
     Entity::update_many().set(row).filter(Column::Id.eq(host_id)).exec(transaction).await?;
+    Ok(())
+}
+
+/// Lets a host join a team, if it is in none.
+pub(crate) async fn join_team(transaction: &Transaction, host_id: i64, team_id: i64) -> Result<(), StoreError> {
+    Entity::update_many()
+        .col_expr(Column::TeamId, team_id.into())
+        .filter(Column::Id.eq(host_id))
+        .filter(Column::TeamId.is_null())
+        .exec(transaction)
+        .await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 
-use crate::{Database, Reader, StoreError, Transaction, Writer};
+use crate::{Database, Reader, StoreError, Transaction, Writer, team};
 
 /// [`Model::state`]: issued, and not yet used by a device.
 pub const ISSUED: i16 = 0;
@@ -37,6 +37,8 @@ pub struct Model {
     pub promised_serial: Option<String>,
     /// The UUID of the device that it was promised to.
     pub promised_uuid: Option<String>,
+    /// The team that the device joins which first uses it.
+    pub team_id: Option<i64>,
     /// When it was issued.
     pub issued_at: i64,
     /// When a device first used it.
@@ -55,6 +57,13 @@ impl ActiveModelBehavior for ActiveModel {}
 /// The database does not answer.
 pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Option<Model>, StoreError> {
     reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
+}
+
+/// The team that a device joins with this certificate, unless the team is gone.
+pub(crate) async fn team_of(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<i64>, StoreError> {
+    let row = Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?;
+    let Some(team_id) = row.and_then(|row| row.team_id) else { return Ok(None) };
+    Ok(team::Entity::find_by_id(team_id).one(transaction).await?.map(|team| team.id))
 }
 
 /// The certificates that may speak for these enrollments: the bound ones and issued renewals.

@@ -105,8 +105,18 @@ pub async fn park(writer: &Writer, entry_id: i64, now: i64) -> Result<bool, Stor
 
 /// Ends everything that is pending for these channels, because their enrollment ended.
 pub(crate) async fn supersede(transaction: &Transaction, enrollments: &[i64], now: i64) -> Result<u64, StoreError> {
+    end_pending(transaction, enrollments, SUPERSEDED, now).await
+}
+
+/// Ends everything that is pending for these channels.
+pub(crate) async fn end_pending(
+    transaction: &Transaction,
+    enrollments: &[i64],
+    state: i16,
+    now: i64,
+) -> Result<u64, StoreError> {
     let done = Entity::update_many()
-        .col_expr(Column::State, SUPERSEDED.into())
+        .col_expr(Column::State, state.into())
         .col_expr(Column::ChangedAt, now.into())
         .filter(Column::EnrollmentId.is_in(enrollments.iter().copied()))
         .filter(pending())

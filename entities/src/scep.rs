@@ -23,6 +23,8 @@ pub struct Model {
     pub promised_uuid: Option<String>,
     /// The enrollment whose certificate it renews.
     pub renews_enrollment_id: Option<i64>,
+    /// The team that its host joins.
+    pub team_id: Option<i64>,
     /// When it was made.
     pub created_at: i64,
     /// When it stops working.

@@ -40,6 +40,7 @@ pub async fn of_uuids(reader: &Reader, uuids: Vec<String>) -> Result<Vec<Target>
                     .columns([enrollment::Column::Kind, enrollment::Column::Enabled])
                     .join(JoinType::LeftJoin, to_channels.clone())
                     .filter(host::Column::Uuid.is_in(some))
+                    .filter(host::is_there())
                     .order_by_asc(host::Column::Id)
                     .order_by_desc(enrollment::Column::Id);
                 found.extend(query.into_model::<Target>().all(&database).await?);

@@ -16,6 +16,7 @@ mod m20261127_000006_window_queues;
 mod m20261127_000007_create_audit;
 mod m20261127_000008_create_held_commands;
 mod m20261127_000009_create_webhooks;
+mod m20261127_000020_create_teams;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000007_create_audit::Migration),
             Box::new(m20261127_000008_create_held_commands::Migration),
             Box::new(m20261127_000009_create_webhooks::Migration),
+            Box::new(m20261127_000020_create_teams::Migration),
         ]
     }
 }

@@ -85,6 +85,7 @@ impl From<Refusal> for DeviceError {
             Refusal::TryAgain { after, because } => Self::Busy { after, because },
             Refusal::Quarantined { after } => Self::Busy { after, because: "this host is quarantined".into() },
             Refusal::NotEnrolled => Self::BadRequest("this device is not enrolled".into()),
+            Refusal::NotFound(what) => Self::BadRequest(format!("there is no such {what}")),
             Refusal::Forbidden(why) => Self::BadRequest(why.into()),
             Refusal::Invalid(why) => Self::BadRequest(why),
             Refusal::Conflict(what) => Self::Busy { after: Duration::from_secs(5), because: what },
@@ -215,6 +216,7 @@ impl From<Refusal> for ApiError {
                 Self { retry_after: Some(after), ..busy }
             }
             Refusal::NotEnrolled => Self::not_found("No such host is enrolled"),
+            Refusal::NotFound(what) => Self::not_found(&format!("There is no such {what}")),
             Refusal::Forbidden(why) => Self::because(StatusCode::FORBIDDEN, "base", why),
             Refusal::Invalid(why) => Self::bad_request(why),
             Refusal::Conflict(what) => Self::conflict(what),

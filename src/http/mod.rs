@@ -72,8 +72,16 @@ pub static ROUTES: &[Route] = &[
 
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts", handler: || web::to(admin::hosts::list) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/count", handler: || web::to(admin::hosts::count) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/report", handler: || web::to(admin::host_report::report) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/summary/mdm", handler: || web::to(admin::host_summary::mdm) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/host_summary", handler: || web::to(admin::host_summary::all) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/delete", handler: || web::to(admin::host_removal::delete_many) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/transfer", handler: || web::to(admin::teams::transfer) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/transfer/filter", handler: || web::to(admin::teams::transfer_filter) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/identifier/{identifier}", handler: || web::to(admin::hosts::by_identifier) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::hosts::by_id) },
+    Route { who: Who::Admin, methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::host_removal::delete) },
+    Route { who: Who::Admin, methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::host_removal::unenroll) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::hosts::mdm) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/actor", handler: || web::to(admin::hosts::actor) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/orphan_results", handler: || web::to(admin::hosts::orphans) },
@@ -90,6 +98,13 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin, methods: "GET", path: "{base}/commands", handler: || web::to(admin::commands::list) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/commands", handler: || web::to(admin::commands::list) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/apple/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/teams", handler: || web::to(admin::teams::list) },
+    Route { who: Who::Admin, methods: "POST", path: "{base}/teams", handler: || web::to(admin::teams::create) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::by_id) },
+    Route { who: Who::Admin, methods: "PATCH", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::change) },
+    Route { who: Who::Admin, methods: "DELETE", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::delete) },
+    Route { who: Who::Admin, methods: "GET", path: "{base}/teams/{id:[0-9]+}/secrets", handler: || web::to(admin::teams::secrets) },
+    Route { who: Who::Admin, methods: "PATCH", path: "{base}/teams/{id:[0-9]+}/secrets", handler: || web::to(admin::teams::replace_secrets) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/enrollment_profiles/manual", handler: || web::to(admin::enrollment::manual) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/manual_enrollment_profile", handler: || web::to(admin::enrollment::manual) },
     Route { who: Who::Admin, methods: "GET", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::secrets) },
@@ -155,6 +170,15 @@ pub fn configure(config: &mut ServiceConfig, served: &[Who]) {
         };
         paths.push(path);
     }
+}
+
+/// The largest JSON of an admin, in bytes.
+const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+/// Reads the JSON of an admin's request.
+async fn read_json<T: serde::de::DeserializeOwned>(budget: &Budget, payload: Payload) -> Result<T, ApiError> {
+    let body = read_admin(budget, payload, MAX_JSON_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 /// Reads the body of an admin's request.

@@ -21,4 +21,5 @@ mod restored;
 mod rotated;
 mod secrets;
 mod webhooks;
+mod teams;
 mod world;

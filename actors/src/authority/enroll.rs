@@ -39,20 +39,24 @@ pub enum Entitlement {
     Admin(String),
 }
 
-/// Replaces all enroll secrets.
+/// Replaces the enroll secrets of a team, or those for hosts of none.
 #[derive(Message)]
 #[rtype(result = "Answer<()>")]
 pub struct ReplaceSecrets {
+    /// The team.
+    pub team_id: Option<i64>,
     /// The secrets that work from now on.
     pub secrets: Vec<String>,
     /// Who wants it.
     pub asked_by: String,
 }
 
-/// Shows all enroll secrets; that somebody saw them stands in the audit log before they do.
+/// Shows the enroll secrets of a team, or those for hosts of none; that somebody saw them stands in the audit log before they do.
 #[derive(Debug, Message)]
 #[rtype(result = "Answer<Vec<enroll_secret::Opened>>")]
 pub struct RevealSecrets {
+    /// The team.
+    pub team_id: Option<i64>,
     /// Who wants to see them.
     pub asked_by: String,
 }
@@ -63,7 +67,7 @@ impl Handler<ReplaceSecrets> for Authority {
     fn handle(&mut self, replace: ReplaceSecrets, _: &mut Self::Context) -> Self::Result {
         self.hand_out(|desk, _| async move {
             let now = desk.clock.now().millis();
-            Ok(enroll_secret::replace(&desk.writer, replace.secrets, replace.asked_by, now).await?)
+            Ok(enroll_secret::replace(&desk.writer, replace.team_id, replace.secrets, replace.asked_by, now).await?)
         })
     }
 }
@@ -75,9 +79,15 @@ impl Handler<RevealSecrets> for Authority {
         self.hand_out(|desk, _| async move {
             let (at, actor) = (desk.clock.now().millis(), reveal.asked_by);
             let action = "enroll_secrets.reveal";
-            let event = Event { at, actor, action, target: String::new(), detail: String::new() };
+            let event = Event {
+                at,
+                actor,
+                action,
+                target: reveal.team_id.map(|id| format!("team {id}")).unwrap_or_default(),
+                detail: String::new(),
+            };
             audit::write(&desk.writer, event).await?;
-            Ok(enroll_secret::list(&desk.reader).await?)
+            Ok(enroll_secret::list(&desk.reader, reveal.team_id).await?)
         })
     }
 }
@@ -91,35 +101,45 @@ impl Handler<Invite> for Authority {
 }
 
 async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) -> Answer<Vec<u8>> {
-    let by = match invite.entitlement {
-        Entitlement::Admin(name) => name,
-        Entitlement::EnrollSecret(secret) if enroll_secret::is_known(&desk.reader, &secret).await? => {
-            "whoever has an enroll secret".into()
-        }
-        Entitlement::EnrollSecret(_) => {
-            return Err(Refusal::Forbidden("this enroll secret is not known: ask your administrator for a new link"));
-        }
+    let (by, team_id) = match invite.entitlement {
+        Entitlement::Admin(name) => (name, None),
+        Entitlement::EnrollSecret(secret) => match enroll_secret::find(&desk.reader, &secret).await? {
+            Some(known) => ("whoever has an enroll secret".into(), known.team_id),
+            None => {
+                let why = "this enroll secret is not known: ask your administrator for a new link";
+                return Err(Refusal::Forbidden(why));
+            }
+        },
     };
     let certificates = push_certificate::list(&desk.reader).await?;
     let newest = certificates.iter().max_by_key(|certificate| certificate.updated_at);
     let Some(topic) = newest.map(|certificate| certificate.topic.clone()) else {
         return Err(Refusal::Conflict("there is no push certificate yet: upload one with PUT /v1/pushcert".into()));
     };
-    let challenge = promise(desk, invite.promised_serial, invite.promised_uuid, by).await?;
+    let to = Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, team_id };
+    let challenge = promise(desk, to, by).await?;
     let profile = profile(desk, &keys, &topic, challenge)?;
     desk.work(move || sign_attached(&profile, &keys.profiles, &keys.chain())).await?.map_err(Refusal::soon)
 }
 
+/// Whom a challenge is for, as far as that is known, and the team that it leads to.
+struct Promise {
+    serial: Option<String>,
+    uuid: Option<String>,
+    team_id: Option<i64>,
+}
+
 /// Makes a challenge; only its hash is stored.
-async fn promise(desk: &Desk, serial: Option<String>, uuid: Option<String>, by: String) -> Answer<String> {
+async fn promise(desk: &Desk, to: Promise, by: String) -> Answer<String> {
     let mut random = [0; 24];
     rand_bytes(&mut random).map_err(Refusal::soon)?;
     let challenge = random.iter().fold(String::with_capacity(48), |text, byte| text + &format!("{byte:02x}"));
     let now = desk.clock.now();
     let row = rows::Model {
         hash: sha256(challenge.as_bytes()).to_vec(),
-        promised_serial: serial,
-        promised_uuid: uuid,
+        promised_serial: to.serial,
+        promised_uuid: to.uuid,
+        team_id: to.team_id,
         renews_enrollment_id: None,
         created_at: now.millis(),
         expires_at: now.plus(desk.config.challenge_validity).millis(),

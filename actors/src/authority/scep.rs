@@ -42,11 +42,13 @@ enum Denied {
 }
 
 /// What entitles a request to a certificate.
+#[derive(Default)]
 struct Title {
     challenge: Option<Vec<u8>>,
     renews: Option<EnrollmentRow>,
     promised_serial: Option<String>,
     promised_uuid: Option<String>,
+    team_id: Option<i64>,
 }
 
 impl Handler<PkiOperation> for Authority {
@@ -138,7 +140,7 @@ async fn title_of(desk: &Desk, request: &Request, now: Timestamp) -> Result<Titl
     }
     let challenge = request.challenge.as_ref().ok_or(Denied::Challenge)?;
     if desk.config.static_challenge.as_deref().is_some_and(|expected| challenge.matches(expected)) {
-        return Ok(Title { challenge: None, renews: None, promised_serial: None, promised_uuid: None });
+        return Ok(Title::default());
     }
     let hash = sha256(challenge.expose().as_bytes()).to_vec();
     let promise = rows::usable(&desk.reader, hash.clone(), now.millis()).await.map_err(Refusal::from)?;
@@ -148,6 +150,7 @@ async fn title_of(desk: &Desk, request: &Request, now: Timestamp) -> Result<Titl
         renews: promise.renews_enrollment_id.map(EnrollmentRow),
         promised_serial: promise.promised_serial,
         promised_uuid: promise.promised_uuid,
+        team_id: promise.team_id,
     })
 }
 
@@ -162,7 +165,7 @@ async fn renewal(desk: &Desk, signer: &Certificate, now: Timestamp) -> Result<Ti
         return Err(Denied::NotLive);
     }
     tracing::info!(host.id = HostId(enrolled.host_id).0, "renews its certificate");
-    Ok(Title { challenge: None, renews: Some(EnrollmentRow(enrollment)), promised_serial: None, promised_uuid: None })
+    Ok(Title { renews: Some(EnrollmentRow(enrollment)), ..Title::default() })
 }
 
 /// The subject is ours to choose: a random name, since the device is known only after it has shown the certificate.
@@ -185,6 +188,7 @@ fn identity_row(certificate: &Certificate, title: &Title, now: Timestamp) -> ide
         renewal: title.renews.is_some(),
         promised_serial: title.promised_serial.clone(),
         promised_uuid: title.promised_uuid.clone(),
+        team_id: title.team_id,
         issued_at: now.millis(),
         bound_at: None,
     }

@@ -15,6 +15,7 @@ mod certificates;
 pub mod channel;
 pub mod check_in;
 pub mod declarative;
+pub mod deleted;
 pub mod due;
 pub mod enqueued;
 pub mod observe;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use actix::fut::{LocalBoxActorFuture, ready};
 use actix::prelude::*;
 use bytes::Bytes;
-use entities::{Reader, StoreError, Writer};
+use entities::{Reader, StoreError, Writer, host_removal};
 use protocol::apple;
 use protocol::ids::HostId;
 use protocol::pki::Fingerprint;
@@ -82,6 +83,8 @@ pub struct Host {
     standing: Standing,
     channels: Vec<Channel>,
     certificates: Certificates,
+    /// An admin deleted it; it is there again as soon as its device speaks.
+    deleted: bool,
     /// What the row says about when this host must be woken.
     stored_wake_at: Option<Timestamp>,
     noted_at: Timestamp,
@@ -143,6 +146,7 @@ impl Resident for Host {
             standing: Standing::Stale(Refusal::soon("the host has not been loaded")),
             channels: Vec::new(),
             certificates: Certificates::default(),
+            deleted: false,
             stored_wake_at: None,
             noted_at: Timestamp::default(),
             touched_at: now,
@@ -192,6 +196,7 @@ impl Host {
     }
 
     fn take_rows(&mut self, rows: entities::host::Loaded) {
+        self.deleted = rows.host.deleted_at.is_some();
         self.stored_wake_at = rows.host.wake_at.map(Timestamp::from_millis);
         self.certificates = Certificates::load(&rows.identities);
         let seed = self.id.0.unsigned_abs();
@@ -228,9 +233,27 @@ impl Host {
         self.touch();
         let vouched = self.vouch(sender);
         AtomicResponse::new(Box::pin(vouched.then(|vouched, host, context| match vouched.err().or(host.stale()) {
+            None if host.deleted => host.come_back(verb),
             None => verb(host, context),
             Some(refusal) => at_once(Err(refusal)),
         })))
+    }
+
+    /// Lets a host that was deleted be there again, before its device takes its turn.
+    fn come_back<T: 'static>(
+        &mut self,
+        verb: impl FnOnce(&mut Self, &mut Context<Self>) -> Turn<T> + 'static,
+    ) -> Turn<T> {
+        let (writer, host, now) = (self.parts.writer.clone(), self.id.0, self.now().millis());
+        let coming = async move { host_removal::bring_back(&writer, host, now).await };
+        Box::pin(coming.into_actor(self).then(|back, host, context| match host.settle(back, context) {
+            Ok(()) => {
+                tracing::info!(host.id = host.id.0, "spoke after it was deleted, and is there again");
+                host.deleted = false;
+                verb(host, context)
+            }
+            Err(refusal) => at_once(Err(refusal)),
+        }))
     }
 
     /// What follows from a write: its success, a refusal, or an actor that no longer knows its rows.

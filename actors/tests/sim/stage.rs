@@ -232,6 +232,7 @@ async fn issue(writer: &entities::Writer, number: usize) {
             renewal: false,
             promised_serial: None,
             promised_uuid: None,
+            team_id: None,
             issued_at: at,
             bound_at: None,
         };

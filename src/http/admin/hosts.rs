@@ -1,16 +1,19 @@
 //! Hosts: list them, find one, look at one.
 
+use std::collections::HashMap;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use actors::host::observe::Observe;
-use entities::host::{self, OrderKey, Search};
-use entities::{enrollment, orphan_result};
+use entities::host_search::{self, OrderKey, Search};
+use entities::{Reader, enrollment, host, orphan_result, team};
 use protocol::apple::channel::ChannelKind;
 use protocol::ids::HostId;
 use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::host_filter::FilterQuery;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -19,13 +22,16 @@ use crate::http::paging::Paging;
 /// What Fleet shows where something never happened.
 const NEVER: &str = "2000-01-01T00:00:00Z";
 /// A host counts as online when it was seen in this time.
-const ONLINE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+pub(super) const ONLINE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+/// Hosts that one request may name.
+pub(super) const MAX_IDS: usize = 10_000;
 
 /// Which hosts to list.
 #[derive(Debug, Deserialize)]
 pub struct ListQuery {
-    #[serde(default)]
-    query: String,
+    #[serde(flatten)]
+    filter: FilterQuery,
     #[serde(default)]
     order_key: String,
     #[serde(default)]
@@ -36,9 +42,10 @@ pub struct ListQuery {
 
 /// `GET …/hosts`
 pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let query = query.into_inner();
     let (offset, limit) = query.paging.window(100)?;
     let search = Search {
-        text: query.query.clone(),
+        filter: query.filter.filter(edge.front.clock.now())?,
         order: order_key(&query.order_key)?,
         descending: match query.order_direction.as_str() {
             "" | "asc" => false,
@@ -48,15 +55,22 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
         offset,
         limit,
     };
-    let hosts = host::list(&edge.front.reader, search).await?;
+    let hosts = host_search::list(&edge.front.reader, search).await?;
     let channels = enrollment::list_of_hosts(&edge.front.reader, hosts.iter().map(|host| host.id).collect()).await?;
-    let shown: Vec<Value> = hosts.iter().map(|host| show(&edge, host, &channels)).collect();
+    let mut by_host: HashMap<i64, Vec<enrollment::Model>> = HashMap::with_capacity(hosts.len());
+    for channel in channels {
+        by_host.entry(channel.host_id).or_default().push(channel);
+    }
+    let teams = team_names(&edge.front.reader, &hosts).await?;
+    let channels_of = |host: &host::Model| by_host.get(&host.id).map_or(&[][..], Vec::as_slice);
+    let shown: Vec<Value> = hosts.iter().map(|host| show(&edge, host, channels_of(host), &teams)).collect();
     Ok(HttpResponse::Ok().json(json!({ "hosts": shown })))
 }
 
 /// `GET …/hosts/count`
 pub async fn count(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let count = host::count(&edge.front.reader, query.into_inner().query).await?;
+    let filter = query.into_inner().filter.filter(edge.front.clock.now())?;
+    let count = host_search::count(&edge.front.reader, filter).await?;
     Ok(HttpResponse::Ok().json(json!({ "count": count })))
 }
 
@@ -107,7 +121,8 @@ pub async fn orphans(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<H
 async fn detail(edge: &AdminEdge, found: Option<host::Model>) -> Result<HttpResponse, ApiError> {
     let host = found.ok_or_else(not_found)?;
     let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
-    let mut shown = show(edge, &host, &channels);
+    let teams = team_names(&edge.front.reader, std::slice::from_ref(&host)).await?;
+    let mut shown = show(edge, &host, &channels, &teams);
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
         object.insert("enrollments".into(), enrollments.into());
@@ -116,14 +131,31 @@ async fn detail(edge: &AdminEdge, found: Option<host::Model>) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(json!({ "host": shown })))
 }
 
-fn not_found() -> ApiError {
+pub(super) fn not_found() -> ApiError {
     ApiError::not_found("Host was not found in the datastore")
 }
 
-fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model]) -> Value {
-    let connected = channels.iter().any(|channel| channel.host_id == host.id && channel.enabled);
-    let online =
-        host.last_seen_at.is_some_and(|seen| edge.front.clock.now().since(Timestamp::from_millis(seen)) < ONLINE);
+/// The names of the teams that these hosts are in.
+pub(super) async fn team_names(reader: &Reader, hosts: &[host::Model]) -> Result<HashMap<i64, String>, ApiError> {
+    if hosts.iter().all(|host| host.team_id.is_none()) {
+        return Ok(HashMap::new());
+    }
+    Ok(team::list(reader).await?.into_iter().map(|team| (team.id, team.name)).collect())
+}
+
+/// The name of a host's team.
+pub(super) fn team_name<'t>(host: &host::Model, teams: &'t HashMap<i64, String>) -> Option<&'t str> {
+    host.team_id.and_then(|id| teams.get(&id)).map(String::as_str)
+}
+
+/// Fleet's words for whether a host was seen lately.
+pub(super) fn presence(host: &host::Model, now: Timestamp) -> &'static str {
+    let seen = host.last_seen_at.is_some_and(|seen| now.since(Timestamp::from_millis(seen)) < ONLINE);
+    if seen { "online" } else { "offline" }
+}
+
+fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model], teams: &HashMap<i64, String>) -> Value {
+    let connected = channels.iter().any(|channel| channel.enabled);
     json!({
         "id": host.id,
         "uuid": host.uuid.clone().unwrap_or_default(),
@@ -136,13 +168,13 @@ fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model]) ->
         "os_version": host.os_version,
         "build": host.build_version,
         "team_id": host.team_id,
-        "team_name": null,
-        "status": if online { "online" } else { "offline" },
+        "team_name": team_name(host, teams),
+        "status": presence(host, edge.front.clock.now()),
         "seen_time": moment(host.last_seen_at),
         "created_at": moment(Some(host.created_at)),
         "updated_at": moment(Some(host.updated_at)),
         "detail_updated_at": moment(Some(host.updated_at)),
-        "last_enrolled_at": moment(enrolled_at(host, channels)),
+        "last_enrolled_at": moment(channels.iter().filter_map(|channel| channel.enrolled_at).max()),
         "mdm": {
             "enrollment_status": mdm_status(host.mdm_status),
             "server_url": if connected { Value::from(edge.front.authority_config.server_url.clone()) } else { Value::Null },
@@ -170,18 +202,16 @@ fn show_channel(channel: &enrollment::Model) -> Value {
     })
 }
 
-fn enrolled_at(host: &host::Model, channels: &[enrollment::Model]) -> Option<i64> {
-    channels.iter().filter(|channel| channel.host_id == host.id).filter_map(|channel| channel.enrolled_at).max()
-}
-
-fn moment(at: Option<i64>) -> String {
+pub(super) fn moment(at: Option<i64>) -> String {
     at.map_or_else(|| NEVER.to_owned(), |at| Timestamp::from_millis(at).to_rfc3339())
 }
 
 /// Fleet's words for a host's management.
-fn mdm_status(status: i16) -> &'static str {
+pub(super) fn mdm_status(status: i16) -> &'static str {
     match status {
         host::ON_MANUAL => "On (manual)",
+        host::ON_AUTOMATIC => "On (automatic)",
+        host::PENDING => "Pending",
         host::ON_PERSONAL => "On (personal)",
         _ => "Off",
     }

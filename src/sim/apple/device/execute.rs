@@ -49,6 +49,8 @@ pub enum Errand {
     UpdateToken(ChannelNo),
     /// The declarations have changed, or may have.
     Synchronize(ChannelNo),
+    /// The enrollment profile was removed: `CheckOut`.
+    CheckOut(ChannelNo),
 }
 
 /// A command in the device's hands.
@@ -126,6 +128,7 @@ impl Device {
         if self.options.dedup && self.log.was_executed(&id, command.uuid()) {
             return Ok(Some(Answer::acknowledged()));
         }
+        self.good_bye(channel, command);
         let answer = match self.renewed_by(channel, command).await? {
             Some(answer) => answer,
             None => self.obey(channel, command)?,
@@ -183,7 +186,7 @@ impl Device {
 
     /// The oldest errand that is to be run before the command is reported, if there is one.
     pub fn errand_before_report(&self) -> Option<Errand> {
-        self.errands.iter().copied().find(|errand| !matches!(errand, Errand::Synchronize(_)))
+        self.errands.iter().copied().find(|errand| !matches!(errand, Errand::Synchronize(_) | Errand::CheckOut(_)))
     }
 
     /// The oldest errand.

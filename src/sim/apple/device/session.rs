@@ -90,6 +90,7 @@ impl Device {
             Errand::Authenticate => self.authenticate().await?,
             Errand::UpdateToken(channel) => self.update_token(channel).await?,
             Errand::Synchronize(channel) => self.synchronize(channel).await?,
+            Errand::CheckOut(channel) => self.check_out(channel).await?,
         }
         self.strike_off(errand);
         Ok(())

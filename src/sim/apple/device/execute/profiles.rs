@@ -10,7 +10,7 @@ use protocol::pki::signature::verify;
 
 use super::super::profile::MAX_PROFILE_BYTES;
 use super::super::{ChannelNo, Device, DeviceError, entries};
-use super::{Answer, Doing};
+use super::{Answer, Doing, Errand};
 use crate::sim::apple::contents::InstalledProfile;
 use crate::sim::apple::log::Fault;
 
@@ -68,15 +68,31 @@ impl Doing<'_> {
         let Some(installed) = self.contents.profile(channel, &identifier) else {
             return Answer::refused(12013, &format!("The profile “{identifier}” is not managed."));
         };
-        if installed.profile.payloads.iter().any(|payload| payload.payload_type == "com.apple.mdm") {
-            return Answer::refused(12013, "The enrollment profile cannot be removed by a command.");
+        if is_management(&installed.profile) {
+            return Answer::acknowledged(); // and then everything goes with it, see [`Device::good_bye`]
         }
         self.contents.profiles.retain(|one| one.channel != channel || one.profile.identifier != identifier);
         Answer::acknowledged()
     }
 }
 
+/// Whether a profile is the one by which a device is managed.
+fn is_management(profile: &Profile) -> bool {
+    profile.payloads.iter().any(|payload| payload.payload_type == "com.apple.mdm")
+}
+
 impl Device {
+    /// When the command takes the enrollment profile away: the device says good-bye once it has reported, if the profile
+    /// wants that.
+    pub(super) fn good_bye(&mut self, channel: ChannelNo, command: &Command) {
+        let identifier = command.entries().get("Identifier").and_then(Value::as_string).unwrap_or_default();
+        let taken = self.contents.profile(channel, identifier).is_some_and(|one| is_management(&one.profile));
+        let polite = self.enrollment.profile.as_ref().is_some_and(|profile| profile.mdm.check_out_when_removed);
+        if command.request_type() == "RemoveProfile" && taken && polite {
+            self.add_errand(Errand::CheckOut(channel));
+        }
+    }
+
     /// When the command installs a profile in place of the enrollment profile: renews the identity as it says. `None`
     /// when it is any other command.
     pub(super) async fn renewed_by(
@@ -88,8 +104,7 @@ impl Device {
         if command.request_type() != "InstallProfile" || channel != ChannelNo::DEVICE {
             return Ok(None);
         }
-        let management = |profile: &Profile| profile.payloads.iter().any(|one| one.payload_type == "com.apple.mdm");
-        if !read(payload).is_ok_and(|(profile, _)| management(&profile)) {
+        if !read(payload).is_ok_and(|(profile, _)| is_management(&profile)) {
             return Ok(None);
         }
         let failed = |why: &str| Answer::error(4001, "MCInstallationErrorDomain", why);

@@ -1,0 +1,162 @@
+//! Keeps what admins order hosts by: teams, and which hosts are in them or are there at all. Each change is one transaction;
+//! hosts that are at work are told afterwards.
+
+use actix::prelude::*;
+use entities::team::{self, Movers, Naming};
+use entities::{Writer, host_removal};
+use protocol::ids::HostId;
+
+use crate::Hosts;
+use crate::ask::{Answer, Refusal};
+use crate::clock::Clock;
+use crate::host::deleted::Deleted;
+use crate::singleton::{MAILBOX, singleton};
+use crate::supervisor::{Guard, Stop};
+use crate::tree::Parts;
+
+/// The actor.
+pub struct Steward {
+    guard: Guard,
+    writer: Writer,
+    clock: Clock,
+    hosts: Hosts,
+}
+
+/// Makes a team, or calls one something else.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<team::Model>")]
+pub struct SaveTeam {
+    /// Which one; `None` for a new one.
+    pub id: Option<i64>,
+    /// What it is called.
+    pub naming: Naming,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Deletes a team; its hosts are in none then.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<team::Model>")]
+pub struct DeleteTeam {
+    /// Which one.
+    pub id: i64,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Moves hosts to a team, or to none. The answer is how many moved.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<u64>")]
+pub struct Transfer {
+    /// Where to.
+    pub team_id: Option<i64>,
+    /// Which hosts.
+    pub movers: Movers,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Deletes hosts. The answer is how many there were.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<usize>")]
+pub struct DeleteHosts {
+    /// Which hosts.
+    pub whom: Movers,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+impl Steward {
+    /// Starts the actor.
+    pub fn launch(parts: &Parts, guard: Guard) -> Recipient<Stop> {
+        let gauge = guard.gauge().clone();
+        let (writer, clock, hosts) = (parts.writer.clone(), parts.clock.clone(), parts.hosts.clone());
+        let address = Self { guard, writer, clock, hosts }.start();
+        parts.steward.publish(address.clone(), gauge);
+        address.recipient()
+    }
+
+    /// The moment of a turn.
+    fn turn(&mut self) -> i64 {
+        crate::fault::point("steward.turn");
+        let now = self.clock.now();
+        self.guard.gauge().turn(now);
+        now.millis()
+    }
+}
+
+impl Actor for Steward {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+singleton!(Steward);
+
+impl Handler<SaveTeam> for Steward {
+    type Result = ResponseActFuture<Self, Answer<team::Model>>;
+
+    fn handle(&mut self, save: SaveTeam, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let saving = async move {
+            let SaveTeam { id, naming, asked_by } = save;
+            let saved = match id {
+                None => team::create(&writer, naming, asked_by, now).await.map(Some),
+                Some(id) => team::rename(&writer, id, naming, asked_by, now).await,
+            };
+            saved.map_err(one_name_each)?.ok_or(Refusal::NotFound("team"))
+        };
+        Box::pin(saving.into_actor(self))
+    }
+}
+
+impl Handler<DeleteTeam> for Steward {
+    type Result = ResponseActFuture<Self, Answer<team::Model>>;
+
+    fn handle(&mut self, delete: DeleteTeam, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let deleting = async move {
+            team::delete(&writer, delete.id, delete.asked_by, now).await?.ok_or(Refusal::NotFound("team"))
+        };
+        Box::pin(deleting.into_actor(self))
+    }
+}
+
+impl Handler<Transfer> for Steward {
+    type Result = ResponseActFuture<Self, Answer<u64>>;
+
+    fn handle(&mut self, transfer: Transfer, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let moving = async move {
+            let Transfer { team_id, movers, asked_by } = transfer;
+            team::transfer(&writer, team_id, movers, asked_by, now).await?.ok_or(Refusal::NotFound("team"))
+        };
+        Box::pin(moving.into_actor(self))
+    }
+}
+
+impl Handler<DeleteHosts> for Steward {
+    type Result = ResponseActFuture<Self, Answer<usize>>;
+
+    fn handle(&mut self, delete: DeleteHosts, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let deleting = async move { host_removal::delete(&writer, delete.whom, delete.asked_by, now).await };
+        Box::pin(deleting.into_actor(self).map(|deleted, steward, _| {
+            let deleted = deleted?;
+            for host in &deleted {
+                steward.hosts.insist(HostId(*host), Deleted);
+            }
+            Ok(deleted.len())
+        }))
+    }
+}
+
+/// The only thing that two teams cannot share.
+fn one_name_each(error: entities::StoreError) -> Refusal {
+    match error {
+        entities::StoreError::Conflict(_) => Refusal::Conflict("another team has this name: choose another one".into()),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Hosts that shall not be managed, or not be there, any more.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Payload};
+use actors::authority::enroll::PROFILE_IDENTIFIER;
+use actors::dispatcher::Dispatched;
+use actors::steward::DeleteHosts;
+use entities::host;
+use entities::team::Movers;
+use protocol::apple::command::Command;
+use protocol::ids::CommandUuid;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::auth::Asking;
+use super::commands::dispatch;
+use super::host_filter::FilterQuery;
+use super::hosts::{MAX_IDS, not_found};
+use super::targets;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+use crate::http::{DEADLINE, read_json};
+
+/// Hosts by their numbers, or by what they have in common.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeleteMany {
+    #[serde(default)]
+    ids: Vec<i64>,
+    filters: Option<FilterQuery>,
+}
+
+/// `DELETE …/hosts/{id}`
+pub async fn delete(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    match delete_all(&edge, Movers::Hosts(vec![id.into_inner().1]), &admin.name).await? {
+        0 => Err(not_found()),
+        _ => Ok(HttpResponse::Ok().json(json!({}))),
+    }
+}
+
+/// `POST …/hosts/delete`
+pub async fn delete_many(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let whom = match read_json(&edge.budget, payload).await? {
+        DeleteMany { ids, filters: None } if !ids.is_empty() && ids.len() <= MAX_IDS => Movers::Hosts(ids),
+        DeleteMany { ids, filters: Some(filters) } if ids.is_empty() => {
+            Movers::Filter(filters.filter(edge.front.clock.now())?)
+        }
+        _ => return Err(ApiError::invalid("ids", format!("name 1 to {MAX_IDS} ids, or filters; not both"))),
+    };
+    delete_all(&edge, whom, &admin.name).await?;
+    Ok(HttpResponse::Ok().json(json!({})))
+}
+
+/// `DELETE …/hosts/{id}/mdm`: takes the enrollment profile away; the device checks out then.
+pub async fn unenroll(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let host = host::by_id(&edge.front.reader, id.into_inner().1).await?.ok_or_else(not_found)?;
+    let uuid = CommandUuid::from(uuid::Uuid::new_v4());
+    let command = Command::remove_profile(uuid, PROFILE_IDENTIFIER);
+    let targets = targets::by_host_uuids(&edge.front.reader, host.uuid.into_iter().collect(), &command).await?;
+    let dispatch = dispatch(&command, 0, targets.channels, &admin.name, None);
+    match edge.front.dispatcher.ask(dispatch, DEADLINE).await? {
+        Dispatched::Queued => Ok(HttpResponse::NoContent().finish()),
+        Dispatched::Held => {
+            let command_uuid = command.uuid().as_str();
+            let message = "Too many hosts lost their profile within an hour: another admin has to approve it";
+            Ok(HttpResponse::Accepted().json(json!({ "command_uuid": command_uuid, "message": message })))
+        }
+    }
+}
+
+async fn delete_all(edge: &AdminEdge, whom: Movers, by: &str) -> Result<usize, ApiError> {
+    Ok(edge.front.steward.ask(DeleteHosts { whom, asked_by: by.to_owned() }, DEADLINE).await?)
+}

@@ -1,0 +1,165 @@
+//! All hosts as a CSV file (RFC 4180), page by page from the database: its size costs no memory.
+
+use std::collections::{HashMap, VecDeque};
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Query};
+use entities::host_search::{self, Filter};
+use entities::{Reader, host};
+use futures_util::stream;
+use protocol::time::Timestamp;
+use serde::Deserialize;
+
+use super::host_filter::FilterQuery;
+use super::hosts::{mdm_status, moment, presence, team_name, team_names};
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+
+/// Rows that are read at once.
+const PAGE: u64 = 1000;
+
+/// Which hosts, and what of them.
+#[derive(Debug, Deserialize)]
+pub struct ReportQuery {
+    #[serde(flatten)]
+    filter: FilterQuery,
+    #[serde(default)]
+    format: String,
+    /// Names of columns, separated by commas; all when empty.
+    #[serde(default)]
+    columns: String,
+}
+
+/// What a cell is made of.
+struct Row<'r> {
+    host: &'r host::Model,
+    team: Option<&'r str>,
+    now: Timestamp,
+}
+
+/// A column: its name, and what stands in it.
+type Column = (&'static str, fn(&Row<'_>) -> String);
+
+/// Every column there is.
+const COLUMNS: [Column; 15] = [
+    ("id", |row| row.host.id.to_string()),
+    ("hostname", |row| row.host.computer_name.clone()),
+    ("display_name", |row| row.host.computer_name.clone()),
+    ("uuid", |row| row.host.uuid.clone().unwrap_or_default()),
+    ("hardware_serial", |row| row.host.serial.clone().unwrap_or_default()),
+    ("hardware_model", |row| row.host.hardware_model.clone()),
+    ("platform", |row| row.host.platform.clone()),
+    ("os_version", |row| row.host.os_version.clone()),
+    ("build", |row| row.host.build_version.clone()),
+    ("team_id", |row| row.host.team_id.map(|id| id.to_string()).unwrap_or_default()),
+    ("team_name", |row| row.team.unwrap_or_default().to_owned()),
+    ("status", |row| presence(row.host, row.now).to_owned()),
+    ("seen_time", |row| moment(row.host.last_seen_at)),
+    ("created_at", |row| moment(Some(row.host.created_at))),
+    ("mdm.enrollment_status", |row| mdm_status(row.host.mdm_status).to_owned()),
+];
+
+/// `GET …/hosts/report`
+pub async fn report(query: Query<ReportQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let ReportQuery { filter, format, columns } = query.into_inner();
+    if !["", "csv"].contains(&format.as_str()) {
+        return Err(ApiError::invalid("format", "only csv is there"));
+    }
+    let (columns, now) = (columns_of(&columns)?, edge.front.clock.now());
+    let walk = Walk {
+        reader: edge.front.reader.clone(),
+        filter: filter.filter(now)?,
+        now,
+        after: 0,
+        ready: VecDeque::from([line(columns.iter().map(|(name, _)| (*name).to_owned()))]),
+        columns,
+    };
+    let name = format!("attachment; filename=\"hosts-{}.csv\"", &now.to_rfc3339()[..10]);
+    Ok(HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .streaming(stream::try_unfold(walk, Walk::next)))
+}
+
+/// Where a report is.
+struct Walk {
+    reader: Reader,
+    filter: Filter,
+    columns: Vec<Column>,
+    now: Timestamp,
+    after: i64,
+    ready: VecDeque<String>,
+}
+
+impl Walk {
+    /// The next piece of the file; `None` at its end.
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, ApiError> {
+        if let Some(ready) = self.ready.pop_front() {
+            return Ok(Some((ready.into(), self)));
+        }
+        let hosts = host_search::list_after(&self.reader, self.filter.clone(), self.after, PAGE).await?;
+        let Some(last) = hosts.last() else { return Ok(None) };
+        self.after = last.id;
+        let teams: HashMap<i64, String> = team_names(&self.reader, &hosts).await?;
+        let cells = |host: &host::Model| {
+            let row = Row { host, team: team_name(host, &teams), now: self.now };
+            line(self.columns.iter().map(|(_, cell)| cell(&row)))
+        };
+        let page: String = hosts.iter().map(cells).collect();
+        Ok(Some((page.into(), self)))
+    }
+}
+
+fn columns_of(names: &str) -> Result<Vec<Column>, ApiError> {
+    if names.is_empty() {
+        return Ok(COLUMNS.to_vec());
+    }
+    let find = |name: &str| {
+        let known = COLUMNS.into_iter().find(|(known, _)| *known == name);
+        let all = || COLUMNS.map(|(name, _)| name).join(", ");
+        known.ok_or_else(|| ApiError::invalid("columns", format!("there is no column {name:?}; there are {}", all())))
+    };
+    names.split(',').map(str::trim).map(find).collect()
+}
+
+/// A line of a CSV file.
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let mut line = cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
+    line.push_str("\r\n");
+    line
+}
+
+/// A cell. Devices name themselves: what a spreadsheet would take for a formula becomes text.
+fn quoted(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let mark = if formula { "'" } else { "" };
+    if !formula && !cell.contains(['"', ',', '\r', '\n']) {
+        return cell.to_owned();
+    }
+    format!("\"{mark}{}\"", cell.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_where_they_must_be_and_no_formula_survives() {
+        assert_eq!(quoted("Mac 1"), "Mac 1");
+        assert_eq!(quoted("a,b"), "\"a,b\"");
+        assert_eq!(quoted("a \"b\"\n"), "\"a \"\"b\"\"\n\"");
+        assert_eq!(quoted("=cmd|' /C calc'!A0"), "\"'=cmd|' /C calc'!A0\"");
+        assert_eq!(line(["a".to_owned(), "b,c".to_owned()].into_iter()), "a,\"b,c\"\r\n");
+    }
+
+    #[test]
+    fn columns_come_in_the_order_that_was_asked_for() {
+        let names = |columns: &str| {
+            columns_of(columns).map(|columns| columns.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+        };
+        assert_eq!(names("uuid, id").unwrap(), ["uuid", "id"]);
+        assert_eq!(names("").unwrap().len(), COLUMNS.len());
+        assert!(names("secret").is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! Teams: make, rename and delete them, see and replace their enroll secrets, move hosts between them.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, Payload};
+use actors::steward::{DeleteTeam, SaveTeam, Transfer};
+use entities::team::{self, Movers, Naming};
+use entities::{Reader, host_search};
+use protocol::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::Asking;
+use super::enrollment::{self, Secrets};
+use super::host_filter::FilterQuery;
+use super::hosts::MAX_IDS;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+use crate::http::{DEADLINE, read_json};
+
+/// The longest name, in characters.
+const MAX_NAME: usize = 255;
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 1000;
+
+/// What a team is to be called; what is absent stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Save {
+    name: Option<String>,
+    description: Option<String>,
+}
+
+/// Hosts that are moved by their numbers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransferHosts {
+    team_id: Option<i64>,
+    hosts: Vec<i64>,
+}
+
+/// Hosts that are moved by what they have in common.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransferFilter {
+    team_id: Option<i64>,
+    filters: FilterQuery,
+}
+
+/// `GET …/teams`
+pub async fn list(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let counts = host_counts(&edge.front.reader, None).await?;
+    let teams = team::list(&edge.front.reader).await?;
+    let shown: Vec<Value> = teams.iter().map(|team| show(team, &counts)).collect();
+    Ok(HttpResponse::Ok().json(json!({ "teams": shown })))
+}
+
+/// `GET …/teams/{id}`
+pub async fn by_id(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    answer(&edge, &team).await
+}
+
+/// `POST …/teams`
+pub async fn create(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let save: Save = read_json(&edge.budget, payload).await?;
+    let name = save.name.ok_or_else(|| ApiError::invalid("name", "missing required argument"))?;
+    let naming = naming(name, save.description.unwrap_or_default())?;
+    let save = SaveTeam { id: None, naming, asked_by: admin.name.clone() };
+    answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
+}
+
+/// `PATCH …/teams/{id}`
+pub async fn change(
+    admin: Asking,
+    id: Path<(String, i64)>,
+    payload: Payload,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    let save: Save = read_json(&edge.budget, payload).await?;
+    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    let naming = naming(save.name.unwrap_or(team.name), save.description.unwrap_or(team.description))?;
+    let save = SaveTeam { id: Some(team.id), naming, asked_by: admin.name.clone() };
+    answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
+}
+
+/// `DELETE …/teams/{id}`
+pub async fn delete(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let delete = DeleteTeam { id: id.into_inner().1, asked_by: admin.name.clone() };
+    edge.front.steward.ask(delete, DEADLINE).await?;
+    Ok(HttpResponse::Ok().json(json!({})))
+}
+
+/// `GET …/teams/{id}/secrets`
+pub async fn secrets(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    let shown = enrollment::reveal(&edge, Some(team.id), &admin.name).await?;
+    Ok(HttpResponse::Ok().json(json!({ "secrets": shown })))
+}
+
+/// `PATCH …/teams/{id}/secrets`: replaces all of them.
+pub async fn replace_secrets(
+    admin: Asking,
+    id: Path<(String, i64)>,
+    payload: Payload,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    let secrets: Secrets = read_json(&edge.budget, payload).await?;
+    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    enrollment::replace(&edge, Some(team.id), secrets, &admin.name).await?;
+    let shown = enrollment::reveal(&edge, Some(team.id), &admin.name).await?;
+    Ok(HttpResponse::Ok().json(json!({ "secrets": shown })))
+}
+
+/// `POST …/hosts/transfer`
+pub async fn transfer(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let TransferHosts { team_id, hosts } = read_json(&edge.budget, payload).await?;
+    if hosts.len() > MAX_IDS {
+        return Err(ApiError::invalid(
+            "hosts",
+            format!("at most {MAX_IDS} hosts at once; use hosts/transfer/filter for more"),
+        ));
+    }
+    move_hosts(&edge, team_id, Movers::Hosts(hosts), &admin.name).await
+}
+
+/// `POST …/hosts/transfer/filter`
+pub async fn transfer_filter(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let TransferFilter { team_id, filters } = read_json(&edge.budget, payload).await?;
+    let movers = Movers::Filter(filters.filter(edge.front.clock.now())?);
+    move_hosts(&edge, team_id, movers, &admin.name).await
+}
+
+async fn move_hosts(
+    edge: &AdminEdge,
+    team_id: Option<i64>,
+    movers: Movers,
+    by: &str,
+) -> Result<HttpResponse, ApiError> {
+    // 0 is Fleet's name for "no team".
+    let transfer = Transfer { team_id: team_id.filter(|id| *id != 0), movers, asked_by: by.to_owned() };
+    edge.front.steward.ask(transfer, DEADLINE).await?;
+    Ok(HttpResponse::Ok().json(json!({})))
+}
+
+async fn answer(edge: &AdminEdge, team: &team::Model) -> Result<HttpResponse, ApiError> {
+    let counts = host_counts(&edge.front.reader, Some(team.id)).await?;
+    Ok(HttpResponse::Ok().json(json!({ "team": show(team, &counts) })))
+}
+
+async fn found(reader: &Reader, id: i64) -> Result<team::Model, ApiError> {
+    team::by_id(reader, id).await?.ok_or_else(|| ApiError::not_found("Team was not found in the datastore"))
+}
+
+async fn host_counts(reader: &Reader, team: Option<i64>) -> Result<HashMap<i64, i64>, ApiError> {
+    let mut counts = HashMap::new();
+    for tally in host_search::tally(reader, team).await? {
+        *counts.entry(tally.team_id).or_default() += tally.hosts;
+    }
+    Ok(counts)
+}
+
+fn show(team: &team::Model, counts: &HashMap<i64, i64>) -> Value {
+    json!({
+        "id": team.id,
+        "name": team.name,
+        "description": team.description,
+        "created_at": Timestamp::from_millis(team.created_at).to_rfc3339(),
+        "host_count": counts.get(&team.id).copied().unwrap_or_default(),
+    })
+}
+
+fn naming(name: String, description: String) -> Result<Naming, ApiError> {
+    let name = name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid("name", format!("1 to {MAX_NAME} characters, none of them a control character")));
+    }
+    // Fleet's own names for what is not a team.
+    if ["all teams", "no team"].contains(&name.to_lowercase().as_str()) {
+        let reason = "\"All teams\" and \"No team\" mean something else: choose another name";
+        return Err(ApiError::because(StatusCode::UNPROCESSABLE_ENTITY, "name", reason));
+    }
+    if description.chars().count() > MAX_DESCRIPTION {
+        return Err(ApiError::invalid("description", format!("at most {MAX_DESCRIPTION} characters")));
+    }
+    Ok(Naming { name, description })
+}
