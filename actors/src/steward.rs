@@ -1,9 +1,10 @@
-//! Keeps what admins order hosts by: teams, and which hosts are in them or are there at all. Each change is one transaction;
+//! Keeps what admins order hosts by: teams, labels, and which hosts are in them or are there at all. Each change is one transaction;
 //! hosts that are at work are told afterwards.
 
 use actix::prelude::*;
+use entities::label::change::{Changed, Save};
 use entities::team::{self, Movers, Naming};
-use entities::{Writer, host_removal};
+use entities::{Writer, host_removal, label};
 use protocol::ids::HostId;
 
 use crate::Hosts;
@@ -40,6 +41,40 @@ pub struct SaveTeam {
 pub struct DeleteTeam {
     /// Which one.
     pub id: i64,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Makes a label, or changes one.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<label::Model>")]
+pub struct SaveLabel {
+    /// What it is to be.
+    pub save: Save,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Deletes a label.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<label::Model>")]
+pub struct DeleteLabel {
+    /// Which one.
+    pub id: i64,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Gives a host manual labels, or takes them away.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<()>")]
+pub struct LabelHost {
+    /// The host.
+    pub host: HostId,
+    /// The names of the labels.
+    pub names: Vec<String>,
+    /// Whether they are given.
+    pub give: bool,
     /// Who wants it.
     pub asked_by: String,
 }
@@ -153,10 +188,60 @@ impl Handler<DeleteHosts> for Steward {
     }
 }
 
-/// The only thing that two teams cannot share.
+impl Handler<SaveLabel> for Steward {
+    type Result = ResponseActFuture<Self, Answer<label::Model>>;
+
+    fn handle(&mut self, save: SaveLabel, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let saving = async move {
+            let saved = label::change::save(&writer, save.save, save.asked_by, now).await;
+            done(saved.map_err(one_name_each)?)
+        };
+        Box::pin(saving.into_actor(self))
+    }
+}
+
+impl Handler<DeleteLabel> for Steward {
+    type Result = ResponseActFuture<Self, Answer<label::Model>>;
+
+    fn handle(&mut self, delete: DeleteLabel, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let deleting = async move { done(label::change::delete(&writer, delete.id, delete.asked_by, now).await?) };
+        Box::pin(deleting.into_actor(self))
+    }
+}
+
+impl Handler<LabelHost> for Steward {
+    type Result = ResponseActFuture<Self, Answer<()>>;
+
+    fn handle(&mut self, wish: LabelHost, _: &mut Self::Context) -> Self::Result {
+        let (writer, now) = (self.writer.clone(), self.turn());
+        let labelling = async move {
+            let LabelHost { host, names, give, asked_by } = wish;
+            match label::change::label_host(&writer, host.0, names, give, asked_by, now).await?.as_slice() {
+                [] => Ok(()),
+                unknown => Err(Refusal::Invalid(format!("there are no manual labels called {}", unknown.join(", ")))),
+            }
+        };
+        Box::pin(labelling.into_actor(self))
+    }
+}
+
+/// The only thing that two teams, or two labels, cannot share.
 fn one_name_each(error: entities::StoreError) -> Refusal {
     match error {
-        entities::StoreError::Conflict(_) => Refusal::Conflict("another team has this name: choose another one".into()),
+        entities::StoreError::Conflict(_) => Refusal::Conflict("this name is taken: choose another one".into()),
         other => other.into(),
+    }
+}
+
+fn done(changed: Changed) -> Answer<label::Model> {
+    match changed {
+        Changed::Done(label) => Ok(label),
+        Changed::NotFound => Err(Refusal::NotFound("label")),
+        Changed::BuiltIn => Err(Refusal::Invalid("built-in labels stay as they are".into())),
+        Changed::OtherKind => {
+            Err(Refusal::Invalid("a label with a rule has no hosts of its own, and one without gets no rule".into()))
+        }
     }
 }

@@ -5,7 +5,7 @@ use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 
 use crate::queue_window::{self, Window};
-use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity};
+use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity, label};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
@@ -222,7 +222,9 @@ async fn admit_in(
         last_seen_at: Set(None),
         deleted_at: Set(None),
     };
-    Ok(Entity::insert(row).exec(transaction).await?.last_insert_id)
+    let id = Entity::insert(row).exec(transaction).await?.last_insert_id;
+    label::change::look_at_host(transaction, id).await?;
+    Ok(id)
 }
 
 /// Writes what a device said about itself; if it was deleted, it is there again. A serial number or UUID that another host holds is left to that host.
@@ -251,7 +253,7 @@ pub(crate) async fn describe(
         row.serial = Set(Some(serial.clone()));
     }
     Entity::update_many().set(row).filter(Column::Id.eq(host_id)).exec(transaction).await?;
-    Ok(())
+    label::change::look_at_host(transaction, host_id).await
 }
 
 /// Lets a host join a team, if it is in none.

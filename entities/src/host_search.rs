@@ -7,7 +7,7 @@ use sea_orm::sea_query::{ExprTrait, NullOrdering, Query};
 use sea_orm::{Condition, ConnectionTrait, FromQueryResult, Order, QueryOrder, QuerySelect};
 
 use crate::host::{self, Column, Entity, Model};
-use crate::{Reader, StoreError};
+use crate::{Reader, StoreError, label};
 
 /// A row of `host_tally`: how many hosts are of one team, platform and status.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
@@ -33,6 +33,8 @@ pub struct Filter {
     pub mdm_statuses: Vec<i16>,
     /// Hosts of these platforms; empty for all.
     pub platforms: Vec<String>,
+    /// Hosts that have this label.
+    pub label: Option<i64>,
     /// Hosts that were seen since then.
     pub seen_since: Option<i64>,
     /// Hosts that were not seen since then.
@@ -156,6 +158,7 @@ impl Filter {
         if !self.platforms.is_empty() {
             all = all.add(Column::Platform.is_in(&self.platforms));
         }
+        all = all.add_option(self.label.map(label::has));
         let unseen = |since| Condition::any().add(Column::LastSeenAt.lte(since)).add(Column::LastSeenAt.is_null());
         all.add_option(self.seen_since.map(|since| Column::LastSeenAt.gt(since)))
             .add_option(self.unseen_since.map(unseen))
@@ -164,8 +167,8 @@ impl Filter {
 
     /// Whether the tally alone answers how many hosts are meant.
     fn is_tallied(&self) -> bool {
-        let Self { text, seen_since, unseen_since, created_since, .. } = self;
-        text.is_empty() && seen_since.is_none() && unseen_since.is_none() && created_since.is_none()
+        let Self { text, label, seen_since, unseen_since, created_since, .. } = self;
+        text.is_empty() && label.is_none() && seen_since.is_none() && unseen_since.is_none() && created_since.is_none()
     }
 
     fn means(&self, tally: &Tally) -> bool {

@@ -37,6 +37,7 @@ pub mod host_search;
 pub mod host_times;
 pub mod idempotency;
 pub mod identity;
+pub mod label;
 pub mod orphan_result;
 pub mod ownership;
 pub mod push_certificate;

@@ -3,6 +3,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, JoinType, QueryOrder, QuerySelect, RelationDef};
 
+use crate::host_search::Filter;
 use crate::{Reader, StoreError, enrollment, host};
 
 /// A host that a request names by its UUID, with one of its channels.
@@ -20,6 +21,18 @@ pub struct Target {
     pub enabled: Option<bool>,
 }
 
+/// The hosts that a filter lets through, as [`of_uuids`] gives them.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of_filter(reader: &Reader, filter: Filter) -> Result<Vec<Target>, StoreError> {
+    reader
+        .run(move |database| async move {
+            Ok(channels().filter(filter.condition()).into_model::<Target>().all(&database).await?)
+        })
+        .await
+}
+
 /// The hosts with these UUIDs: each once for every channel, the newest first, and once if it has none.
 ///
 /// # Errors
@@ -27,25 +40,26 @@ pub struct Target {
 pub async fn of_uuids(reader: &Reader, uuids: Vec<String>) -> Result<Vec<Target>, StoreError> {
     reader
         .run(move |database| async move {
-            let to_channels =
-                host::Entity::belongs_to(enrollment::Entity).from(host::Column::Id).to(enrollment::Column::HostId);
-            let to_channels: RelationDef = to_channels.into();
             let mut found = Vec::with_capacity(uuids.len());
             for some in uuids.chunks(1000) {
-                let query = host::Entity::find()
-                    .select_only()
-                    .column_as(host::Column::Id, "host_id")
-                    .column(host::Column::Platform)
-                    .column_as(enrollment::Column::Id, "enrollment_id")
-                    .columns([enrollment::Column::Kind, enrollment::Column::Enabled])
-                    .join(JoinType::LeftJoin, to_channels.clone())
-                    .filter(host::Column::Uuid.is_in(some))
-                    .filter(host::is_there())
-                    .order_by_asc(host::Column::Id)
-                    .order_by_desc(enrollment::Column::Id);
+                let query = channels().filter(host::is_there()).filter(host::Column::Uuid.is_in(some));
                 found.extend(query.into_model::<Target>().all(&database).await?);
             }
             Ok(found)
         })
         .await
+}
+
+fn channels() -> Select<host::Entity> {
+    let to_channels: RelationDef =
+        host::Entity::belongs_to(enrollment::Entity).from(host::Column::Id).to(enrollment::Column::HostId).into();
+    host::Entity::find()
+        .select_only()
+        .column_as(host::Column::Id, "host_id")
+        .column(host::Column::Platform)
+        .column_as(enrollment::Column::Id, "enrollment_id")
+        .columns([enrollment::Column::Kind, enrollment::Column::Enabled])
+        .join(JoinType::LeftJoin, to_channels)
+        .order_by_asc(host::Column::Id)
+        .order_by_desc(enrollment::Column::Id)
 }

@@ -17,6 +17,7 @@ mod m20261127_000007_create_audit;
 mod m20261127_000008_create_held_commands;
 mod m20261127_000009_create_webhooks;
 mod m20261127_000020_create_teams;
+mod m20261127_000021_create_labels;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000008_create_held_commands::Migration),
             Box::new(m20261127_000009_create_webhooks::Migration),
             Box::new(m20261127_000020_create_teams::Migration),
+            Box::new(m20261127_000021_create_labels::Migration),
         ]
     }
 }

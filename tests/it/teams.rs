@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use protocol::apple::command::Command;
 use reqwest::{Method, StatusCode};
 use rookery::sim::apple::device::Device;
 use rookery::sim::apple::model::Family;
@@ -140,9 +143,7 @@ async fn hosts_are_listed_counted_and_moved_by_what_they_have_in_common() {
             2 - count(world, "status=online&platform=ios").await
         );
         assert_eq!(count(world, &format!("query={}", devices[&2].model.serial_number)).await, 1);
-        for (query, parameter) in
-            [("status=asleep", "status"), ("label_id=3", "label_id"), ("order_key=uuid", "order_key")]
-        {
+        for (query, parameter) in [("status=asleep", "status"), ("order_key=uuid", "order_key")] {
             let refused = world.app.get(&format!("{BASE}/hosts?{query}")).await;
             assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", refused.json);
             assert_eq!(refused.json["errors"][0]["name"], parameter);
@@ -206,12 +207,8 @@ async fn a_deleted_host_is_gone_until_it_speaks_again() {
 
         let all = ask(world, Method::POST, "/hosts/delete", json!({ "ids": [id], "filters": {} })).await;
         assert_eq!(all.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", all.json);
-        let unknown = ask(world, Method::POST, "/hosts/delete", json!({ "filters": { "label_id": 7 } })).await;
-        assert_eq!(
-            unknown.status,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "nobody deletes by a filter that is not understood"
-        );
+        let unknown = ask(world, Method::POST, "/hosts/delete", json!({ "filters": { "colour": "red" } })).await;
+        assert_eq!(unknown.status, StatusCode::BAD_REQUEST, "nobody deletes by a filter that is not understood");
         let all = ask(world, Method::POST, "/hosts/delete", json!({ "filters": { "platform": "darwin" } })).await;
         assert_eq!(all.status, StatusCode::OK, "{}", all.json);
         assert_eq!(count(world, "").await, 0);
@@ -232,6 +229,87 @@ async fn a_host_is_unenrolled_by_taking_its_profile_away() {
         assert_eq!(count(world, "mdm_enrollment_status=unenrolled").await, 1);
         assert_eq!(ask(world, Method::DELETE, &path, json!({})).await.status, StatusCode::PRECONDITION_FAILED);
         assert_sound(&device);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn labels_are_given_by_hand_or_by_rule_and_commands_go_to_those_who_have_them() {
+    on_each_store(async |world| {
+        let (mut mac, mut phone) = (world.enrolled(Family::Mac, 1).await, world.enrolled(Family::IPhone, 2).await);
+        let labels = async |host: i64| -> Vec<String> {
+            let shown = get(world, &format!("/hosts/{host}")).await["host"]["labels"].clone();
+            shown.as_array().unwrap().iter().filter_map(|label| label["name"].as_str().map(str::to_owned)).collect()
+        };
+        let (mac_id, phone_id) = (id_of(world, &mac).await, id_of(world, &phone).await);
+        assert_eq!(labels(mac_id).await, ["All Hosts", "macOS"]);
+        assert_eq!(labels(phone_id).await, ["All Hosts", "iOS"]);
+
+        let post = async |body: Value| ask(world, Method::POST, "/labels", body).await;
+        let model: String = mac.model.product_name.chars().take(4).collect();
+        let rule = json!({ "name": "Models", "criteria": { "vital": "hardware_model", "value": format!("{model}*") } });
+        let by_rule = post(rule).await.json["label"].clone();
+        assert_eq!((&by_rule["count"], &by_rule["label_membership_type"]), (&json!(1), &json!("dynamic")), "{by_rule}");
+        let by_hand =
+            post(json!({ "name": "Pilots", "hosts": [phone.model.serial_number] })).await.json["label"].clone();
+        assert_eq!((&by_hand["count"], &by_hand["label_membership_type"]), (&json!(1), &json!("manual")), "{by_hand}");
+        assert_eq!(post(json!({ "name": "PILOTS" })).await.status, StatusCode::CONFLICT);
+        for (body, parameter) in [
+            (json!({ "name": "x", "hosts": ["nobody"] }), "hosts"),
+            (json!({ "name": "x", "criteria": { "vital": "secret", "value": "1" } }), "criteria.vital"),
+            (json!({ "name": "x", "criteria": { "vital": "platform", "value": "ios" }, "host_ids": [1] }), "criteria"),
+        ] {
+            let refused = post(body).await;
+            assert_eq!(
+                (refused.status, &refused.json["errors"][0]["name"]),
+                (StatusCode::UNPROCESSABLE_ENTITY, &json!(parameter))
+            );
+        }
+        // A host that comes later, and one that changes, have what their rules say.
+        let late = world.enrolled(Family::Mac, 3).await;
+        assert_eq!(labels(id_of(world, &late).await).await, ["All Hosts", "macOS", "Models"]);
+        let path = format!("/labels/{}", by_rule["id"]);
+        let changed =
+            ask(world, Method::PATCH, &path, json!({ "criteria": { "vital": "platform", "value": "ios" } })).await;
+        assert_eq!((&changed.json["label"]["name"], &changed.json["label"]["count"]), (&json!("Models"), &json!(1)));
+        assert_eq!(labels(mac_id).await, ["All Hosts", "macOS"]);
+
+        let give = json!({ "labels": ["pilots"] });
+        assert_eq!(
+            ask(world, Method::POST, &format!("/hosts/{mac_id}/labels"), give.clone()).await.status,
+            StatusCode::OK
+        );
+        assert_eq!(count(world, &format!("label_id={}", by_hand["id"])).await, 2);
+        assert_eq!(ids(&get(world, &format!("/labels/{}/hosts", by_hand["id"])).await).len(), 2);
+        let built_in =
+            ask(world, Method::POST, &format!("/hosts/{mac_id}/labels"), json!({ "labels": ["macOS"] })).await;
+        assert_eq!(built_in.status, StatusCode::BAD_REQUEST, "{}", built_in.json);
+        let taken = ask(world, Method::DELETE, &format!("/hosts/{phone_id}/labels"), give).await;
+        assert_eq!(taken.status, StatusCode::OK, "{}", taken.json);
+
+        let command = Command::new(fresh_uuid(), "SecurityInfo", Default::default()).unwrap();
+        let run = |more: Value| {
+            let mut body = json!({ "command": STANDARD.encode(command.to_xml()) });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let path = "/commands/run";
+        let both = ask(world, Method::POST, path, run(json!({ "label_id": by_hand["id"], "host_uuids": ["x"] }))).await;
+        assert_eq!(both.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", both.json);
+        let nobody = ask(world, Method::POST, path, run(json!({ "label_id": 4711 }))).await;
+        assert_eq!(nobody.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", nobody.json);
+        let ran = ask(world, Method::POST, path, run(json!({ "label_id": by_hand["id"] }))).await;
+        assert_eq!((&ran.json["hosts"], &ran.json["platform"]), (&json!(1), &json!("darwin")), "{}", ran.json);
+        assert_eq!((mac.work(DEVICE).await.unwrap(), phone.work(DEVICE).await.unwrap()), (1, 0));
+
+        let all = get(world, "/labels").await["labels"].as_array().unwrap().clone();
+        let built_in = all.iter().find(|label| label["name"] == "All Hosts").unwrap();
+        assert_eq!((&built_in["count"], &built_in["label_type"]), (&json!(3), &json!("builtin")));
+        let path = |label: &Value| format!("/labels/id/{}", label["id"]);
+        assert_eq!(ask(world, Method::DELETE, &path(built_in), json!({})).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(ask(world, Method::DELETE, &path(&by_hand), json!({})).await.status, StatusCode::OK);
+        assert_eq!(labels(mac_id).await, ["All Hosts", "macOS"]);
+        [&mac, &phone, &late].into_iter().for_each(assert_sound);
     })
     .await;
 }

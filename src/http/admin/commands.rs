@@ -7,7 +7,8 @@ use actix_web::web::{Data, Payload, Query};
 use actors::dispatcher::{Dispatch, Dispatched, Target};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use entities::command_status::{self, Filter, Status};
+use entities::command_status::{self, Status};
+use entities::host_search::Filter;
 use entities::{command, enqueue, host, idempotency};
 use openssl::sha::sha256;
 use protocol::apple::command::Command;
@@ -38,8 +39,12 @@ struct Run {
     /// A command document (plist) in Base64, with or without padding.
     command: String,
     /// The hosts; Fleet's older name is `device_ids`.
-    #[serde(alias = "device_ids")]
+    #[serde(alias = "device_ids", default)]
     host_uuids: Vec<String>,
+    /// Instead of hosts: all that have this label and take the command; ours.
+    label_id: Option<i64>,
+    /// Instead of hosts: all of this team that take the command; ours. 0: of no team.
+    team_id: Option<i64>,
     /// Higher goes first; ours.
     #[serde(default)]
     priority: i16,
@@ -51,6 +56,9 @@ struct Ran<'a> {
     command_uuid: &'a str,
     request_type: &'a str,
     platform: &'a str,
+    /// Ours, for a command to a label or a team: how many hosts get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<usize>,
     /// Ours, for a dangerous command that waits for a second admin: for how many hosts, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<HeldFor>,
@@ -124,10 +132,16 @@ pub async fn run(
     }
     let run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let command = read_command(&run.command)?;
-    let targets = targets::by_host_uuids(&edge.front.reader, run.host_uuids, &command).await?;
+    let group = Filter { label: run.label_id, team: run.team_id, ..Filter::default() };
+    let targets = match (run.host_uuids, run.label_id.or(run.team_id)) {
+        (uuids, None) => targets::by_host_uuids(&edge.front.reader, uuids, &command).await?,
+        (uuids, Some(_)) if uuids.is_empty() => targets::by_filter(&edge.front.reader, group, &command).await?,
+        _ => return Err(ApiError::invalid("host_uuids", "name hosts, or a label or team; not both")),
+    };
     let ran = |held| {
         let (command_uuid, request_type) = (command.uuid().as_str(), command.request_type());
-        let ran = Ran { command_uuid, request_type, platform: &targets.platform, held };
+        let hosts = run.label_id.or(run.team_id).map(|_| targets.channels.len());
+        let ran = Ran { command_uuid, request_type, platform: &targets.platform, hosts, held };
         serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))
     };
     let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.channels.len(), &command)))?);
@@ -148,7 +162,7 @@ pub async fn results(query: Query<ResultsQuery>, edge: Data<AdminEdge>) -> Resul
     let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
     let host_id = host_of(&edge, query.host_identifier.as_deref()).await?;
     let payload = STANDARD.encode(command.open(reader.vault())?);
-    let filter = Filter { command_uuid: Some(command.uuid), host_id, ..Filter::default() };
+    let filter = command_status::Filter { command_uuid: Some(command.uuid), host_id, ..Default::default() };
     let (offset, limit) = query.paging.window(1000)?;
     let rows = command_status::list(reader, filter, offset, limit).await?;
     let texts = command_status::texts(reader, rows.iter().map(|row| row.entry_id).collect()).await?;
@@ -173,7 +187,7 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
     let ListQuery { host_identifier, request_type, command_status, paging } = query.into_inner();
     let host_id = host_of(&edge, host_identifier.as_deref()).await?;
     let states = command_status.as_deref().map_or(Ok(Vec::new()), states)?;
-    let filter = Filter { host_id, command_uuid: None, request_type, states };
+    let filter = command_status::Filter { host_id, command_uuid: None, request_type, states };
     let (offset, limit) = paging.window(100)?;
     let rows = command_status::list(&edge.front.reader, filter.clone(), offset, limit).await?;
     let counts = command_status::count_by_state(&edge.front.reader, filter).await?;

@@ -23,8 +23,26 @@ pub(super) struct FilterQuery {
     status: String,
     mdm_enrollment_status: String,
     platform: String,
-    /// Labels do not exist yet; hosts that one would have left out must not be meant by mistake.
-    label_id: Option<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "number")]
+    pub(super) label_id: Option<i64>,
+}
+
+/// The same in the body of what is done to many: a name that is not understood must not mean more hosts than were wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filters(pub(super) FilterQuery);
+
+/// What filters may be called.
+const NAMES: [&str; 6] = ["query", "team_id", "status", "mdm_enrollment_status", "platform", "label_id"];
+
+impl<'de> Deserialize<'de> for Filters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let given = serde_json::Map::deserialize(deserializer)?;
+        if let Some(unknown) = given.keys().find(|name| !NAMES.contains(&name.as_str())) {
+            return Err(D::Error::custom(format!("there is no filter {unknown:?}; there are {}", NAMES.join(", "))));
+        }
+        serde_json::from_value(given.into()).map(Self).map_err(D::Error::custom)
+    }
 }
 
 impl FilterQuery {
@@ -33,13 +51,7 @@ impl FilterQuery {
     /// # Errors
     /// A status that does not exist.
     pub(super) fn filter(self, now: Timestamp) -> Result<Filter, ApiError> {
-        if self.label_id.is_some() {
-            return Err(ApiError::invalid(
-                "label_id",
-                "this server has no labels yet: choose hosts by other parameters",
-            ));
-        }
-        let mut filter = Filter { text: self.query, team: self.team_id, ..Filter::default() };
+        let mut filter = Filter { text: self.query, team: self.team_id, label: self.label_id, ..Filter::default() };
         filter.platforms = self.platform.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         filter.mdm_statuses = mdm_statuses(&self.mdm_enrollment_status)?;
         match self.status.as_str() {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::auth::Asking;
 use super::commands::dispatch;
-use super::host_filter::FilterQuery;
+use super::host_filter::Filters;
 use super::hosts::{MAX_IDS, not_found};
 use super::targets;
 use crate::http::edge::AdminEdge;
@@ -27,7 +27,7 @@ use crate::http::{DEADLINE, read_json};
 struct DeleteMany {
     #[serde(default)]
     ids: Vec<i64>,
-    filters: Option<FilterQuery>,
+    filters: Option<Filters>,
 }
 
 /// `DELETE …/hosts/{id}`
@@ -43,7 +43,7 @@ pub async fn delete_many(admin: Asking, payload: Payload, edge: Data<AdminEdge>)
     let whom = match read_json(&edge.budget, payload).await? {
         DeleteMany { ids, filters: None } if !ids.is_empty() && ids.len() <= MAX_IDS => Movers::Hosts(ids),
         DeleteMany { ids, filters: Some(filters) } if ids.is_empty() => {
-            Movers::Filter(filters.filter(edge.front.clock.now())?)
+            Movers::Filter(filters.0.filter(edge.front.clock.now())?)
         }
         _ => return Err(ApiError::invalid("ids", format!("name 1 to {MAX_IDS} ids, or filters; not both"))),
     };

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::host_filter::FilterQuery;
+use super::labels;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -65,6 +66,16 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
     let channels_of = |host: &host::Model| by_host.get(&host.id).map_or(&[][..], Vec::as_slice);
     let shown: Vec<Value> = hosts.iter().map(|host| show(&edge, host, channels_of(host), &teams)).collect();
     Ok(HttpResponse::Ok().json(json!({ "hosts": shown })))
+}
+
+/// `GET …/labels/{id}/hosts`
+pub async fn list_of_label(
+    id: Path<(String, i64)>,
+    mut query: Query<ListQuery>,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    query.filter.label_id = Some(id.into_inner().1);
+    list(query, edge).await
 }
 
 /// `GET …/hosts/count`
@@ -123,10 +134,11 @@ async fn detail(edge: &AdminEdge, found: Option<host::Model>) -> Result<HttpResp
     let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
     let teams = team_names(&edge.front.reader, std::slice::from_ref(&host)).await?;
     let mut shown = show(edge, &host, &channels, &teams);
+    let labels = labels::of_host(&edge.front.reader, host.id).await?;
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
         object.insert("enrollments".into(), enrollments.into());
-        object.insert("labels".into(), json!([]));
+        object.insert("labels".into(), labels.into());
     }
     Ok(HttpResponse::Ok().json(json!({ "host": shown })))
 }

@@ -9,6 +9,8 @@ pub mod host_removal;
 pub mod host_report;
 pub mod host_summary;
 pub mod hosts;
+pub mod labels;
+mod naming;
 pub mod nano;
 mod targets;
 pub mod webhooks;

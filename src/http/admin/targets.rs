@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use actix_web::http::StatusCode;
 use actors::dispatcher::Target;
+use entities::host_search::Filter;
 use entities::{Reader, target};
 use protocol::apple::channel::ChannelKind;
 use protocol::apple::command::Command;
@@ -52,6 +53,26 @@ pub(super) async fn by_host_uuids(
         let reason = format!("{} is not for this kind of enrollment.", command.request_type());
         return Err(ApiError::invalid("command", reason));
     }
+    Ok(Targets { channels: channels.into_iter().map(|(target, _)| target).collect(), platform })
+}
+
+/// The device channels of all hosts that a filter lets through, that are on, and that take the command; one at least.
+pub(super) async fn by_filter(reader: &Reader, filter: Filter, command: &Command) -> Result<Targets, ApiError> {
+    let found = target::of_filter(reader, filter).await?;
+    let mut channels: Vec<(Target, &str)> = Vec::with_capacity(found.len());
+    for one in &found {
+        if let Some((target, _)) = device_channel(one).filter(|(_, kind)| takes(*kind, command)) {
+            channels.push((target, &one.platform));
+        }
+    }
+    channels.dedup_by_key(|(target, _)| target.host);
+    let Some((_, first)) = channels.first() else {
+        let reason = format!("no host of this label or team is on and takes {}", command.request_type());
+        return Err(ApiError::invalid("label_id", reason));
+    };
+    // Fleet's answer names one platform; there may be several.
+    let one = channels.iter().all(|(_, platform)| platform == first);
+    let platform = if one { (*first).to_owned() } else { String::new() };
     Ok(Targets { channels: channels.into_iter().map(|(target, _)| target).collect(), platform })
 }
 

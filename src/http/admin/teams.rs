@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actors::steward::{DeleteTeam, SaveTeam, Transfer};
 use entities::team::{self, Movers, Naming};
@@ -14,16 +13,12 @@ use serde_json::{Value, json};
 
 use super::auth::Asking;
 use super::enrollment::{self, Secrets};
-use super::host_filter::FilterQuery;
+use super::host_filter::Filters;
 use super::hosts::MAX_IDS;
+use super::naming;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
-
-/// The longest name, in characters.
-const MAX_NAME: usize = 255;
-/// The longest description, in characters.
-const MAX_DESCRIPTION: usize = 1000;
 
 /// What a team is to be called; what is absent stays.
 #[derive(Debug, Deserialize)]
@@ -46,7 +41,7 @@ struct TransferHosts {
 #[serde(deny_unknown_fields)]
 struct TransferFilter {
     team_id: Option<i64>,
-    filters: FilterQuery,
+    filters: Filters,
 }
 
 /// `GET …/teams`
@@ -67,7 +62,7 @@ pub async fn by_id(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<Htt
 pub async fn create(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let save: Save = read_json(&edge.budget, payload).await?;
     let name = save.name.ok_or_else(|| ApiError::invalid("name", "missing required argument"))?;
-    let naming = naming(name, save.description.unwrap_or_default())?;
+    let naming = naming(&name, save.description.unwrap_or_default())?;
     let save = SaveTeam { id: None, naming, asked_by: admin.name.clone() };
     answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
 }
@@ -81,7 +76,7 @@ pub async fn change(
 ) -> Result<HttpResponse, ApiError> {
     let save: Save = read_json(&edge.budget, payload).await?;
     let team = found(&edge.front.reader, id.into_inner().1).await?;
-    let naming = naming(save.name.unwrap_or(team.name), save.description.unwrap_or(team.description))?;
+    let naming = naming(&save.name.unwrap_or(team.name), save.description.unwrap_or(team.description))?;
     let save = SaveTeam { id: Some(team.id), naming, asked_by: admin.name.clone() };
     answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
 }
@@ -129,7 +124,7 @@ pub async fn transfer(admin: Asking, payload: Payload, edge: Data<AdminEdge>) ->
 /// `POST …/hosts/transfer/filter`
 pub async fn transfer_filter(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let TransferFilter { team_id, filters } = read_json(&edge.budget, payload).await?;
-    let movers = Movers::Filter(filters.filter(edge.front.clock.now())?);
+    let movers = Movers::Filter(filters.0.filter(edge.front.clock.now())?);
     move_hosts(&edge, team_id, movers, &admin.name).await
 }
 
@@ -172,18 +167,12 @@ fn show(team: &team::Model, counts: &HashMap<i64, i64>) -> Value {
     })
 }
 
-fn naming(name: String, description: String) -> Result<Naming, ApiError> {
-    let name = name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
-        return Err(ApiError::invalid("name", format!("1 to {MAX_NAME} characters, none of them a control character")));
-    }
+fn naming(name: &str, description: String) -> Result<Naming, ApiError> {
+    let (name, description) = naming::checked(name, description)?;
     // Fleet's own names for what is not a team.
     if ["all teams", "no team"].contains(&name.to_lowercase().as_str()) {
         let reason = "\"All teams\" and \"No team\" mean something else: choose another name";
-        return Err(ApiError::because(StatusCode::UNPROCESSABLE_ENTITY, "name", reason));
-    }
-    if description.chars().count() > MAX_DESCRIPTION {
-        return Err(ApiError::invalid("description", format!("at most {MAX_DESCRIPTION} characters")));
+        return Err(ApiError::invalid("name", reason));
     }
     Ok(Naming { name, description })
 }

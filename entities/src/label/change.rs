@@ -1,0 +1,236 @@
+//! Changes of labels and of the hosts that have them.
+
+use std::collections::BTreeSet;
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{OnConflict, Query};
+use sea_orm::{ActiveValue, ActiveValue::Set, ConnectionTrait, QuerySelect, QueryTrait};
+
+use super::{BUILT_IN, Column, DYNAMIC, Entity, MANUAL, Model, Rule, member};
+use crate::audit::{self, Event};
+use crate::vault::Vault;
+use crate::{StoreError, Transaction, Writer, host};
+
+/// Rows that one statement names.
+const AT_ONCE: usize = 500;
+
+/// What a label is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Save {
+    /// Which one; `None` for a new one.
+    pub id: Option<i64>,
+    /// See [`Model::name`].
+    pub name: String,
+    /// See [`Model::description`].
+    pub description: String,
+    /// The rule of a dynamic label; `None` for a manual one.
+    pub rule: Option<Rule>,
+    /// The hosts that a manual label has from now on; `None`: as before.
+    pub hosts: Option<Vec<i64>>,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done.
+    Done(Model),
+    /// There is no such label.
+    NotFound,
+    /// Every server has it as it is.
+    BuiltIn,
+    /// A dynamic label stays one, and so does a manual one; the hosts of a dynamic one are its rule's.
+    OtherKind,
+}
+
+/// Makes a label, or changes one.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when another one has the name; otherwise see [`StoreError`].
+pub async fn save(writer: &Writer, save: Save, by: String, now: i64) -> Result<Changed, StoreError> {
+    let input = (writer.vault().clone(), save, by, now);
+    writer.run(input, |transaction, (vault, save, by, now)| Box::pin(save_in(transaction, vault, save, by, now))).await
+}
+
+async fn save_in(
+    transaction: &Transaction,
+    vault: Vault,
+    save: Save,
+    by: String,
+    now: i64,
+) -> Result<Changed, StoreError> {
+    let kind = if save.rule.is_some() { DYNAMIC } else { MANUAL };
+    if let Some(id) = save.id {
+        match Entity::find_by_id(id).one(transaction).await? {
+            None => return Ok(Changed::NotFound),
+            Some(label) if label.kind == BUILT_IN => return Ok(Changed::BuiltIn),
+            Some(label) if label.kind != kind => return Ok(Changed::OtherKind),
+            Some(_) => {}
+        }
+    }
+    let row = super::ActiveModel {
+        id: save.id.map_or(ActiveValue::NotSet, Set),
+        folded_name: Set(save.name.to_lowercase()),
+        name: Set(save.name),
+        description: Set(save.description),
+        kind: Set(kind),
+        vital: Set(save.rule.as_ref().map(|rule| rule.vital.name().to_owned())),
+        pattern: Set(save.rule.as_ref().map(|rule| rule.pattern.clone())),
+        created_at: save.id.map_or(Set(now), |_| ActiveValue::NotSet),
+        updated_at: Set(now),
+    };
+    let label = match save.id {
+        None => Entity::insert(row).exec_with_returning(transaction).await?,
+        Some(_) => Entity::update(row).exec(transaction).await?,
+    };
+    match (&save.rule, &save.hosts) {
+        (Some(rule), _) => look_at_all(transaction, label.id, rule).await?,
+        (None, Some(hosts)) => replace_hosts(transaction, label.id, hosts).await?,
+        (None, None) => {}
+    }
+    let action = if save.id.is_some() { "label.change" } else { "label.create" };
+    record(transaction, &vault, action, label.name.clone(), format!("label {}", label.id), by, now).await?;
+    Ok(Changed::Done(label))
+}
+
+/// Deletes a label; no host has it any more.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Changed, StoreError> {
+    let input = (writer.vault().clone(), id, by, now);
+    writer
+        .run(input, |transaction, (vault, id, by, now)| {
+            Box::pin(async move {
+                let label = match Entity::find_by_id(id).one(transaction).await? {
+                    None => return Ok(Changed::NotFound),
+                    Some(label) if label.kind == BUILT_IN => return Ok(Changed::BuiltIn),
+                    Some(label) => label,
+                };
+                member::Entity::delete_many().filter(member::Column::LabelId.eq(id)).exec(transaction).await?;
+                Entity::delete_by_id(id).exec(transaction).await?;
+                record(transaction, &vault, "label.delete", label.name.clone(), format!("label {id}"), by, now).await?;
+                Ok(Changed::Done(label))
+            })
+        })
+        .await
+}
+
+/// Gives a host manual labels, or takes them away. Returns those names that are no manual labels; then nothing changed.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn label_host(
+    writer: &Writer,
+    host_id: i64,
+    names: Vec<String>,
+    give: bool,
+    by: String,
+    now: i64,
+) -> Result<Vec<String>, StoreError> {
+    let input = (writer.vault().clone(), host_id, names, give, by, now);
+    writer
+        .run(input, |transaction, (vault, host_id, names, give, by, now)| {
+            Box::pin(async move {
+                let folded: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+                let known = Entity::find().filter(Column::FoldedName.is_in(&folded)).filter(Column::Kind.eq(MANUAL));
+                let known = known.all(transaction).await?;
+                let is_known = |name: &String| known.iter().any(|label| label.folded_name == name.to_lowercase());
+                let unknown: Vec<String> = names.iter().filter(|name| !is_known(name)).cloned().collect();
+                if !unknown.is_empty() {
+                    return Ok(unknown);
+                }
+                let ids: Vec<i64> = known.iter().map(|label| label.id).collect();
+                if give {
+                    add(transaction, ids.iter().map(|label| (*label, host_id)).collect()).await?;
+                } else {
+                    take(transaction, host_id, &ids).await?;
+                }
+                let action = if give { "host.label" } else { "host.unlabel" };
+                record(transaction, &vault, action, format!("host {host_id}"), names.join(", "), by, now).await?;
+                Ok(Vec::new())
+            })
+        })
+        .await
+}
+
+/// A host is new, or is another one than it was: it gets the labels whose rules fit, and loses those whose rules do not.
+pub(crate) async fn look_at_host(transaction: &Transaction, host_id: i64) -> Result<(), StoreError> {
+    let ruled = Entity::find().filter(Column::Vital.is_not_null()).all(transaction).await?;
+    let mut fitting = BTreeSet::new();
+    for label in &ruled {
+        let Some(rule) = label.rule() else { continue };
+        let fits = host::Entity::find_by_id(host_id).filter(rule.condition());
+        if rule.vital == super::Vital::All || fits.count(transaction).await? > 0 {
+            fitting.insert(label.id);
+        }
+    }
+    let has = member::Entity::find().select_only().column(member::Column::LabelId);
+    let has = has.filter(member::Column::HostId.eq(host_id)).into_tuple::<i64>().all(transaction).await?;
+    let lost: Vec<i64> =
+        ruled.iter().map(|label| label.id).filter(|id| has.contains(id) && !fitting.contains(id)).collect();
+    take(transaction, host_id, &lost).await?;
+    let new = fitting.into_iter().filter(|id| !has.contains(id));
+    add(transaction, new.map(|label| (label, host_id)).collect()).await
+}
+
+/// A rule is new: it is looked at for all hosts.
+async fn look_at_all(transaction: &Transaction, label_id: i64, rule: &Rule) -> Result<(), StoreError> {
+    member::Entity::delete_many().filter(member::Column::LabelId.eq(label_id)).exec(transaction).await?;
+    let fitting = host::Entity::find()
+        .select_only()
+        .expr(Expr::value(label_id))
+        .column(host::Column::Id)
+        .filter(rule.condition());
+    let insert = Query::insert()
+        .into_table(member::Entity)
+        .columns([member::Column::LabelId, member::Column::HostId])
+        .select_from(fitting.into_query())
+        .map_err(|error| StoreError::NotApplied(error.to_string()))?
+        .to_owned();
+    transaction.execute(&insert).await?;
+    Ok(())
+}
+
+async fn replace_hosts(transaction: &Transaction, label_id: i64, hosts: &[i64]) -> Result<(), StoreError> {
+    member::Entity::delete_many().filter(member::Column::LabelId.eq(label_id)).exec(transaction).await?;
+    for some in hosts.chunks(AT_ONCE) {
+        let there = host::Entity::find().select_only().column(host::Column::Id).filter(host::is_there());
+        let there = there.filter(host::Column::Id.is_in(some.iter().copied()));
+        let there = there.into_tuple::<i64>().all(transaction).await?;
+        add(transaction, there.into_iter().map(|host| (label_id, host)).collect()).await?;
+    }
+    Ok(())
+}
+
+async fn add(transaction: &Transaction, members: Vec<(i64, i64)>) -> Result<(), StoreError> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    let rows = members
+        .into_iter()
+        .map(|(label_id, host_id)| member::ActiveModel { label_id: Set(label_id), host_id: Set(host_id) });
+    let known = OnConflict::columns([member::Column::LabelId, member::Column::HostId]).do_nothing().to_owned();
+    member::Entity::insert_many(rows).on_conflict(known).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+async fn take(transaction: &Transaction, host_id: i64, labels: &[i64]) -> Result<(), StoreError> {
+    member::Entity::delete_many()
+        .filter(member::Column::HostId.eq(host_id))
+        .filter(member::Column::LabelId.is_in(labels.iter().copied()))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+async fn record(
+    transaction: &Transaction,
+    vault: &Vault,
+    action: &'static str,
+    target: String,
+    detail: String,
+    actor: String,
+    at: i64,
+) -> Result<(), StoreError> {
+    audit::record(transaction, vault, Event { at, actor, action, target, detail }).await
+}
