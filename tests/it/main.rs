@@ -20,6 +20,6 @@ mod receiver;
 mod restored;
 mod rotated;
 mod secrets;
-mod webhooks;
 mod teams;
+mod webhooks;
 mod world;

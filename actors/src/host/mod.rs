@@ -38,11 +38,12 @@ use protocol::pki::Fingerprint;
 use protocol::queue::Policy;
 use protocol::time::Timestamp;
 
-use crate::ask::{Answer, Ask, Refusal};
+use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::hosts::{HostGuard, Resident};
 use crate::pusher::Pusher;
 use crate::seen::Seen;
+use crate::singleton::answers;
 use crate::webhooks::Outlets;
 use certificates::Certificates;
 use channel::Channel;
@@ -166,18 +167,7 @@ impl Actor for Host {
     }
 }
 
-impl<M> Handler<Ask<M>> for Host
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+answers!(Host);
 
 impl Host {
     /// Reads the host's rows and makes them the memory.

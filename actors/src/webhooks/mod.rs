@@ -26,9 +26,10 @@ use tokio::runtime::Handle as Io;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::ask::{Answer, Ask, Refusal};
+use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::egress::{Egress, SystemLookup};
+use crate::singleton::{MAILBOX, answers};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 use courier::{BUDGET_KIB, Courier, Target};
@@ -234,6 +235,7 @@ impl Actor for Webhooks {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
         if let Err(why) = &self.egress {
             self.guard.fail(why.clone());
             return context.stop();
@@ -267,18 +269,7 @@ impl Handler<Stop> for Webhooks {
     }
 }
 
-impl<M> Handler<Ask<M>> for Webhooks
-where
-    Self: Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask<M>, context: &mut Self::Context) {
-        ask.answered_by(self, context);
-    }
-}
+answers!(Webhooks);
 
 /// A refusal of what an admin entered.
 fn invalid(why: impl ToString) -> Refusal {

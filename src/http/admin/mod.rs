@@ -13,5 +13,5 @@ pub mod labels;
 mod naming;
 pub mod nano;
 mod targets;
-pub mod webhooks;
 pub mod teams;
+pub mod webhooks;
