@@ -1,5 +1,5 @@
 //! What time it is. Actors never ask the operating system themselves, so that tests can move the clock, and so that one
-//! place decides what to believe when the system's clock leaps ([`jumps`]).
+//! place decides what to believe when the system's clock leaps (`jumps`).
 
 mod jumps;
 

@@ -54,7 +54,7 @@ pub struct NewEvent {
     pub tally: Option<i32>,
     /// See [`Model::created_at`].
     pub created_at: i64,
-    /// The rest; from [`seal_all`] on what the column holds.
+    /// The rest; from `seal_all` on what the column holds.
     pub payload: Vec<u8>,
     /// Who is told.
     pub webhooks: Vec<i64>,

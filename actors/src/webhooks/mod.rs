@@ -1,7 +1,7 @@
 //! Webhooks: tells receivers what happened, from rows that were written in the transaction that made it true. At least
 //! once, each host's events in their order, and whoever does not take them holds up nobody else.
 //!
-//! The actor keeps a round for each webhook ([`runner`]), which works on the I/O runtime, and takes admins' orders
+//! The actor keeps a round for each webhook (`runner`), which works on the I/O runtime, and takes admins' orders
 //! ([`admin`]). Hosts ask [`Outlets`] whether anyone wants to know, and write events into their own turns. Never here: a
 //! receiver's words, in a log or an answer.
 
