@@ -4,6 +4,8 @@
 //! stacks of 512 KiB; a panic, or an input that takes longer than 50 ms in a release build, breaks the promise. Then a
 //! server of its own gets the same over HTTPS: messages of an enrolled device, signed and not signed, SCEP requests, the
 //! headers of proxies, and what admins send. It must neither panic nor answer 500, and be ready afterwards.
+//!
+//! Seen to fail when an integer that is none was a panic (protocol/src/apple/plist/scalar.rs): "profile panics: corpus/profile/…".
 
 use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderName};

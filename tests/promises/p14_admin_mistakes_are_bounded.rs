@@ -4,6 +4,9 @@
 //! has to say for how many hosts it is; whoever asked cannot approve it. Then it goes out at a pace, also across `kill -9`,
 //! and what has not gone out is taken back: no device ever sees that. Ten thousand commands for one host are a long queue and
 //! nothing else: they come out in order, the process being killed in between.
+//!
+//! Seen to fail when nothing was ever held (entities/src/enqueue.rs): "waited in vain: another command comes", every device being
+//! erased.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
