@@ -144,8 +144,8 @@ impl Rule {
         Condition::all().add(match self.pattern.strip_suffix('*') {
             None => column.eq(self.pattern.as_str()),
             Some(start) => {
-                let length = i64::try_from(start.chars().count()).unwrap_or(i64::MAX);
-                let head = Func::cust("substr").arg(Expr::col((host::Entity, column))).arg(1_i64).arg(length);
+                let length = i32::try_from(start.chars().count()).unwrap_or(i32::MAX);
+                let head = Func::cust("substr").arg(Expr::col((host::Entity, column))).arg(1_i32).arg(length);
                 Expr::expr(head).eq(start)
             }
         })

@@ -15,7 +15,7 @@ use rookery::sim::apple::device::{Answer as Done, DeviceOptions, User, UserKind}
 use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
-use crate::app::{Answer, answer, eventually};
+use crate::app::{Answer, answer, eventually, eventually_within};
 use crate::postgres::{self, Fresh};
 use crate::process::{Site, until_answered};
 use crate::receiver::{QUERY_TOKEN, Receiver, Reply};
@@ -227,7 +227,9 @@ async fn each_hosts_events_keep_their_order_under_a_receiver_that_fails_at_rando
                 said.extend(["Idle".to_owned(), uuid.to_string()]);
             }
         }
-        let got = taken(&receiver, 24).await;
+        // Waits double while it fails, and how long they are is left to chance.
+        let all = async || Some(receiver.taken()).filter(|taken| taken.len() >= 24);
+        let got = eventually_within(Duration::from_secs(180), "events", all).await;
         for (mac, said) in macs.iter().zip(&said) {
             let mine = got.iter().filter(|one| one.channel() == mac.model.udid).map(|one| one.json()["data"].clone());
             let heard: Vec<String> = mine
