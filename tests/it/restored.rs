@@ -13,7 +13,7 @@ use crate::postgres::Fresh;
 use crate::world::{DEVICE, World, on_each_store_with};
 
 /// Copies the database beside its running server.
-fn back_up(settings: &Settings) -> String {
+pub(crate) fn back_up(settings: &Settings) -> String {
     let file = settings.data_dir.join("copy").display().to_string();
     let said = admin(settings, &["backup", &file]);
     if settings.database_url.is_empty() {
