@@ -107,6 +107,8 @@ impl World {
 
     /// Uploads the push certificate and makes the enroll secret, as an admin would.
     async fn prepare(&self) {
+        let ready = async || (self.app.ops("/readyz").await.status == StatusCode::OK).then_some(());
+        eventually("the server is ready", ready).await;
         let uploaded = self.upload_push_certificate(TOPIC, "").await;
         assert_eq!(uploaded.0, StatusCode::OK, "{}", uploaded.1);
         let spec = json!({ "spec": { "secrets": [{ "secret": SECRET }] } });
