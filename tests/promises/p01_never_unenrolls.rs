@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::harness::admin::Admin;
 use crate::harness::database::Kind;
+use crate::harness::patience::{enrolled, patiently};
 use crate::harness::proxy::Passes;
 use crate::harness::server::Server;
 use crate::harness::site::{apple, now};
@@ -138,8 +139,8 @@ impl<'a> Scene<'a> {
         let mut new: Vec<Device> =
             (first..first + count).map(|number| self.site.device(Family::Mac, 1 + number)).collect();
         join_all(new.iter_mut().map(async |device| {
-            device.enroll(&url).await.unwrap();
-            device.set_bootstrap_token(Some(b"a bootstrap token")).await.unwrap();
+            enrolled(device, &url).await;
+            patiently(async || device.set_bootstrap_token(Some(b"a bootstrap token")).await).await;
         }))
         .await;
         self.devices.extend(new);
@@ -316,7 +317,7 @@ impl<'a> Scene<'a> {
         let own = std::mem::replace(&mut self.site.admin, other);
         self.site.prepare().await;
         let mut settler = self.site.device(Family::Mac, 1000);
-        settler.enroll(&self.site.enroll_url()).await.unwrap();
+        enrolled(&mut settler, &self.site.enroll_url()).await;
         speak(&self.site, &mut self.devices).await;
         self.site.admin = own;
         self.site.server.terminate().await;

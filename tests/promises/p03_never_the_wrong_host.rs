@@ -25,6 +25,7 @@ use rookery::sim::apple::model::Family;
 use rookery::sim::random::Chance;
 
 use crate::harness::database::Kind;
+use crate::harness::patience::enrolled;
 use crate::harness::{Proof, Site, prove};
 
 const DEVICE: ChannelNo = ChannelNo::DEVICE;
@@ -89,7 +90,7 @@ impl<'a> Scene<'a> {
         let mut devices: Vec<Device> = (0..count).map(|number| site.device(Family::Mac, 1 + number)).collect();
         let url = site.enroll_url();
         for some in devices.chunks_mut(8) {
-            join_all(some.iter_mut().map(async |device| device.enroll(&url).await.unwrap())).await;
+            join_all(some.iter_mut().map(async |device| enrolled(device, &url).await)).await;
         }
         proof.figure("devices", count);
         Self { proof, site, devices, meant: BTreeMap::new(), strange_reports: 0 }
@@ -155,7 +156,7 @@ impl<'a> Scene<'a> {
         let url = self.site.enroll_url();
         let device = &mut self.devices[number];
         let sent = device.poll(DEVICE).await.unwrap().unwrap();
-        device.enroll(&url).await.unwrap();
+        enrolled(device, &url).await;
         for uuid in [sent.uuid(), &old[1]] {
             let next = device.report(DEVICE, uuid, &Answer::acknowledged()).await.unwrap();
             self.proof.demand(next.is_none(), format!("an old enrollment's command came: {next:?}"));

@@ -19,6 +19,7 @@ use rookery::sim::fleet::Persona;
 use serde_json::Value;
 
 use crate::harness::office::Office;
+use crate::harness::patience::enrolled;
 use crate::harness::reckoning::reckon;
 use crate::harness::{PATIENCE, Proof, Site, eventually, prove, until_confirmed};
 
@@ -104,7 +105,7 @@ impl<'a> Scene<'a> {
         let url = site.enroll_url();
         let mut devices: Vec<Device> = (0..10).map(|number| site.device(Family::Mac, 900_000 + number)).collect();
         for device in &mut devices {
-            device.enroll(&url).await.unwrap();
+            enrolled(device, &url).await;
         }
         Self { proof, site, devices }
     }

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::harness::admin::Trouble;
 use crate::harness::database::Kind;
+use crate::harness::patience::enrolled;
 use crate::harness::{Proof, Site, prove};
 use crate::parsers::mutator::{Mutator, Shape};
 use crate::parsers::targets::{TARGETS, TOKENS};
@@ -33,7 +34,7 @@ fn p05_no_input_aborts_the_process() {
         }
         let mut site = Site::open(proof, &SETTINGS).await;
         let mut device = site.device(Family::Mac, 1);
-        device.enroll(&site.enroll_url()).await.unwrap();
+        enrolled(&mut device, &site.enroll_url()).await;
         let (mut stranger, pid) = (site.stranger(), site.server.pid());
         let mut mutator = Mutator::new(proof.seed);
         let (seeds, mut requests) = (Seeds::new(&device), 0);
@@ -46,7 +47,7 @@ fn p05_no_input_aborts_the_process() {
         proof.demand(site.server.is_up() && site.server.pid() == pid, "the server's process is another one");
         // What came through may have replaced the enroll secret, or let the device leave; enrolled anew, it is served.
         site.prepare().await;
-        device.enroll(&site.enroll_url()).await.unwrap();
+        enrolled(&mut device, &site.enroll_url()).await;
         proof.demand(device.poll(ChannelNo::DEVICE).await.is_ok(), "the device is not served any more");
         site.close_after_refusals(proof).await;
     });

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 use crate::harness::admin::Trouble;
 use crate::harness::database::Kind;
 use crate::harness::office::Office;
+use crate::harness::patience::enrolled;
 use crate::harness::proxy::Passes;
 use crate::harness::reckoning::reckon;
 use crate::harness::{PATIENCE, Proof, Site, eventually, prove, until_confirmed};
@@ -69,7 +70,7 @@ impl<'a> Scene<'a> {
         let hosts = proof.size.pick(30, 500);
         let fleet = site.fleet(proof, hosts, &[Persona::Mac, Persona::IPhone], eager()).await;
         let mut watcher = site.device(Family::Mac, 900_000);
-        watcher.enroll(&site.enroll_url()).await.unwrap();
+        enrolled(&mut watcher, &site.enroll_url()).await;
         let office = Office::open(&site, fleet.members(), CLERKS, PACE, proof);
         proof.figure("hosts", hosts);
         Self { proof, site, fleet, office, watcher, troubles: 0 }

@@ -21,6 +21,7 @@ use crate::harness::admin::{Asked, Trouble};
 use crate::harness::database::Kind;
 use crate::harness::disk::Disk;
 use crate::harness::office::Office;
+use crate::harness::patience::enrolled;
 use crate::harness::reckoning::reckon;
 use crate::harness::site::new_folder;
 use crate::harness::{PATIENCE, Proof, Site, prove, until_confirmed};
@@ -71,7 +72,7 @@ impl<'a> Scene<'a> {
         let eager = Behaviour { rests_at_most: Duration::from_secs(2), ..Behaviour::calm() };
         let fleet = site.fleet(proof, hosts, &[Persona::Mac, Persona::IPhone], eager).await;
         let mut watcher = site.device(Family::Mac, 900_000);
-        watcher.enroll(&site.enroll_url()).await.unwrap();
+        enrolled(&mut watcher, &site.enroll_url()).await;
         let office = Office::open(&site, fleet.members(), CLERKS, PACE, proof);
         proof.figure("hosts", hosts);
         Self { proof, site, disk, fleet, office, asked: Vec::new(), watcher }

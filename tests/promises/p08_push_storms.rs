@@ -21,6 +21,7 @@ use rookery::sim::apple::model::Family;
 use rookery::sim::fleet::{Fleet, Persona};
 
 use crate::harness::admin::Asked;
+use crate::harness::patience::enrolled;
 use crate::harness::reckoning::reckon;
 use crate::harness::{PATIENCE, Proof, Site, Size, eventually, prove};
 
@@ -84,7 +85,7 @@ impl<'a> Scene<'a> {
         let fleet = site.fleet(proof, hosts, &[Persona::Mac], Behaviour::calm()).await;
         let channels = fleet.members().iter().map(|member| member.channels[0].clone()).collect();
         let mut metronome = site.device(Family::Mac, 900_000);
-        metronome.enroll(&site.enroll_url()).await.unwrap();
+        enrolled(&mut metronome, &site.enroll_url()).await;
         proof.figure("hosts", hosts);
         Self { proof, site, fleet, channels, asked: Vec::new(), metronome, devices: 900_000, weathers: 0 }
     }
@@ -93,7 +94,7 @@ impl<'a> Scene<'a> {
     async fn device(&mut self) -> Device {
         self.devices += 1;
         let mut device = self.site.device(Family::Mac, self.devices);
-        device.enroll(&self.site.enroll_url()).await.unwrap();
+        enrolled(&mut device, &self.site.enroll_url()).await;
         device
     }
 

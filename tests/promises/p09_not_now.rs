@@ -16,6 +16,7 @@ use rookery::sim::apple::model::Family;
 use rookery::sim::fleet::{Fleet, Persona, Truth};
 
 use crate::harness::admin::Asked;
+use crate::harness::patience::enrolled;
 use crate::harness::reckoning::reckon;
 use crate::harness::{PATIENCE, Proof, Site, eventually, prove};
 
@@ -52,7 +53,7 @@ const fn locked() -> Behaviour {
 /// Three commands are deferred; then the first one is, again and again, and the others are done all the same.
 async fn a_command_deferred_for_ever_stands_in_nobodys_way(site: &mut Site, proof: &mut Proof) {
     let mut device = site.device(Family::Mac, 900_001);
-    device.enroll(&site.enroll_url()).await.unwrap();
+    enrolled(&mut device, &site.enroll_url()).await;
     let channel = [device.channel_id(DEVICE).unwrap().to_owned()];
     let mut queued = Vec::new();
     for _ in 0..3 {
@@ -79,7 +80,7 @@ async fn a_command_deferred_for_ever_stands_in_nobodys_way(site: &mut Site, proo
 /// Its last word was Acknowledged, and one command is deferred: it waits for a push.
 async fn a_device_that_does_not_come_by_itself_is_pushed(site: &mut Site, proof: &mut Proof) {
     let mut device = site.device(Family::Mac, 900_002);
-    device.enroll(&site.enroll_url()).await.unwrap();
+    enrolled(&mut device, &site.enroll_url()).await;
     let channel = [device.channel_id(DEVICE).unwrap().to_owned()];
     let token = device.push_target(DEVICE).unwrap().token;
     for _ in 0..2 {

@@ -23,6 +23,7 @@ use rookery::sim::apple::model::Family;
 use rookery::sim::fleet::{Fleet, Persona};
 
 use crate::harness::admin::Asked;
+use crate::harness::patience::enrolled;
 use crate::harness::reckoning::reckon;
 use crate::harness::site::new_folder;
 use crate::harness::{PATIENCE, Proof, Site, eventually, prove, until_confirmed};
@@ -83,7 +84,7 @@ impl<'a> Scene<'a> {
         let fleet = site.fleet(proof, hosts, &[Persona::Mac], Behaviour::calm()).await;
         let channels = fleet.members().iter().map(|member| member.channels[0].clone()).collect();
         let mut sleeper = site.device(Family::Mac, 900_000);
-        sleeper.enroll(&site.enroll_url()).await.unwrap();
+        enrolled(&mut sleeper, &site.enroll_url()).await;
         let waiting = site.admin.run(&[sleeper.channel_id(DEVICE).unwrap().to_owned()]).await.uuid;
         proof.figure("hosts", hosts);
         Self { proof, site, clock, fleet, channels, asked: Vec::new(), sleeper, waiting }

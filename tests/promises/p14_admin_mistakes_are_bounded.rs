@@ -20,6 +20,7 @@ use rookery::sim::fleet::{Fleet, Persona};
 use serde_json::{Value, json};
 
 use crate::harness::admin::{Admin, Asked, Trouble};
+use crate::harness::patience::enrolled;
 use crate::harness::reckoning::reckon;
 use crate::harness::{PATIENCE, Proof, Site, eventually, prove};
 
@@ -230,7 +231,7 @@ impl<'a> Scene<'a> {
     async fn one_host_gets_a_long_queue(&mut self) {
         let commands = self.proof.size.pick(1000, 10_000);
         let mut device = self.site.device(Family::Mac, 900_000);
-        device.enroll(&self.site.enroll_url()).await.unwrap();
+        enrolled(&mut device, &self.site.enroll_url()).await;
         let channel = device.channel_id(DEVICE).unwrap().to_owned();
         let mut enqueues = self.queue_many(&channel, commands).await;
         let mut expected: Vec<String> =
