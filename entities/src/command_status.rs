@@ -54,6 +54,8 @@ pub struct Filter {
     pub command_uuid: Option<String>,
     /// Of this type only.
     pub request_type: Option<String>,
+    /// Of hosts of these teams only: those within reach of who asks.
+    pub teams: Option<Vec<i64>>,
     /// In one of these states only; empty for all.
     pub states: Vec<i16>,
 }
@@ -124,6 +126,7 @@ pub async fn count_by_state(reader: &Reader, filter: Filter) -> Result<Vec<(i16,
                 .column(queue_entry::Column::State)
                 .column_as(queue_entry::Column::Id.count(), "count")
                 .join(JoinType::InnerJoin, queue_entry::to_command())
+                .join(JoinType::InnerJoin, to_host())
                 .filter(matching(&filter))
                 .group_by(queue_entry::Column::State);
             Ok(query.into_tuple::<(i16, i64)>().all(&database).await?)
@@ -141,6 +144,9 @@ fn matching(filter: &Filter) -> Condition {
     }
     if let Some(request_type) = &filter.request_type {
         condition = condition.add(command::Column::RequestType.eq(request_type.as_str()));
+    }
+    if let Some(teams) = &filter.teams {
+        condition = condition.add(host::Column::TeamId.is_in(teams.iter().copied()));
     }
     if !filter.states.is_empty() {
         condition = condition.add(queue_entry::Column::State.is_in(filter.states.iter().copied()));

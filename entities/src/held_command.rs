@@ -3,13 +3,13 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{FromQueryResult, JoinType, QueryOrder, QuerySelect, RelationDef};
+use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, RelationDef};
 
 use crate::audit::{self, Event};
 use crate::enqueue::Queued;
 use crate::queue_entry::{self, CANCELLED, EXPIRED, QUEUED, held};
 use crate::vault::Vault;
-use crate::{Reader, StoreError, Transaction, Writer, command, host_times};
+use crate::{Reader, StoreError, Transaction, Writer, command, host, host_times};
 
 /// [`Model::state`]: nobody has decided.
 pub const WAITING: i16 = 0;
@@ -121,7 +121,12 @@ pub struct Released {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(reader: &Reader, states: Vec<i16>, limit: u64) -> Result<Vec<Shown>, StoreError> {
+pub async fn list(
+    reader: &Reader,
+    states: Vec<i16>,
+    teams: Option<Vec<i64>>,
+    limit: u64,
+) -> Result<Vec<Shown>, StoreError> {
     reader
         .run(move |database| async move {
             let query = Entity::find()
@@ -132,6 +137,7 @@ pub async fn list(reader: &Reader, states: Vec<i16>, limit: u64) -> Result<Vec<S
                 .columns([Column::DecidedBy, Column::DecidedAt])
                 .join(JoinType::InnerJoin, to_command())
                 .filter(Column::State.is_in(states))
+                .filter(Condition::all().add_option(teams.map(has_hosts_of)))
                 .order_by_desc(Column::CommandId)
                 .limit(limit);
             Ok(query.into_model::<Shown>().all(&database).await?)
@@ -310,6 +316,21 @@ async fn settle(
 
 fn to_command() -> RelationDef {
     Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into()
+}
+
+/// Whether a host of these teams is among those that a held command is for.
+fn has_hosts_of(teams: Vec<i64>) -> Expr {
+    let entries = Query::select()
+        .expr(Expr::val(1))
+        .from(queue_entry::Entity)
+        .inner_join(
+            host::Entity,
+            Expr::col((host::Entity, host::Column::Id)).equals((queue_entry::Entity, queue_entry::Column::HostId)),
+        )
+        .and_where(Expr::col((queue_entry::Entity, queue_entry::Column::CommandId)).equals((Entity, Column::CommandId)))
+        .and_where(Expr::col((host::Entity, host::Column::TeamId)).is_in(teams))
+        .to_owned();
+    Expr::exists(entries)
 }
 
 fn to_entries() -> RelationDef {

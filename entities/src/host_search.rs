@@ -29,6 +29,8 @@ pub struct Filter {
     pub text: String,
     /// Hosts of this team; 0 for hosts of none.
     pub team: Option<i64>,
+    /// Hosts of these teams: those within reach of who asks. `None` for all, also of none.
+    pub teams: Option<Vec<i64>>,
     /// Hosts whose management is in one of these states; empty for all.
     pub mdm_statuses: Vec<i16>,
     /// Hosts of these platforms; empty for all.
@@ -152,6 +154,7 @@ impl Filter {
             Some(0) => all = all.add(Column::TeamId.is_null()),
             Some(team) => all = all.add(Column::TeamId.eq(team)),
         }
+        all = all.add_option(self.teams.as_ref().map(|teams| Column::TeamId.is_in(teams.iter().copied())));
         if !self.mdm_statuses.is_empty() {
             all = all.add(Column::MdmStatus.is_in(self.mdm_statuses.iter().copied()));
         }
@@ -171,8 +174,10 @@ impl Filter {
         text.is_empty() && label.is_none() && seen_since.is_none() && unseen_since.is_none() && created_since.is_none()
     }
 
-    fn means(&self, tally: &Tally) -> bool {
-        (self.mdm_statuses.is_empty() || self.mdm_statuses.contains(&tally.mdm_status))
+    /// Whether hosts of this kind are meant, as far as the tally tells kinds apart.
+    pub fn means(&self, tally: &Tally) -> bool {
+        self.teams.as_ref().is_none_or(|teams| teams.contains(&tally.team_id))
+            && (self.mdm_statuses.is_empty() || self.mdm_statuses.contains(&tally.mdm_status))
             && (self.platforms.is_empty() || self.platforms.contains(&tally.platform))
     }
 }

@@ -44,6 +44,7 @@ pub mod push_certificate;
 pub mod queue_entry;
 pub mod queue_window;
 pub mod restore;
+pub mod role;
 pub mod scep;
 pub mod store;
 pub mod target;

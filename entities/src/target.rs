@@ -4,13 +4,15 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, JoinType, QueryOrder, QuerySelect, RelationDef};
 
 use crate::host_search::Filter;
-use crate::{Reader, StoreError, enrollment, host};
+use crate::{Reader, StoreError, command, enrollment, host, queue_entry};
 
 /// A host that a request names by its UUID, with one of its channels.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 pub struct Target {
     /// The host.
     pub host_id: i64,
+    /// Its team.
+    pub team_id: Option<i64>,
     /// See [`host::Model::platform`].
     pub platform: String,
     /// Its channel's row, if it has one.
@@ -50,13 +52,54 @@ pub async fn of_uuids(reader: &Reader, uuids: Vec<String>) -> Result<Vec<Target>
         .await
 }
 
+/// The teams that these hosts are in, `None` among them for hosts of none.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn teams_of_hosts(reader: &Reader, hosts: Vec<i64>) -> Result<Vec<Option<i64>>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut teams = Vec::new();
+            for some in hosts.chunks(1000) {
+                let query = teams_of().filter(host::Column::Id.is_in(some.iter().copied()));
+                teams.extend(query.into_tuple::<Option<i64>>().all(&database).await?);
+            }
+            Ok(teams)
+        })
+        .await
+}
+
+/// The teams that the hosts of a command are in, `None` among them for hosts of none.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn teams_of_command(reader: &Reader, uuid: String) -> Result<Vec<Option<i64>>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let to_entries: RelationDef = host::Entity::belongs_to(queue_entry::Entity)
+                .from(host::Column::Id)
+                .to(queue_entry::Column::HostId)
+                .into();
+            let query = teams_of()
+                .join(JoinType::InnerJoin, to_entries)
+                .join(JoinType::InnerJoin, queue_entry::to_command())
+                .filter(command::Column::Uuid.eq(uuid));
+            Ok(query.into_tuple::<Option<i64>>().all(&database).await?)
+        })
+        .await
+}
+
+fn teams_of() -> Select<host::Entity> {
+    host::Entity::find().select_only().column(host::Column::TeamId).distinct()
+}
+
 fn channels() -> Select<host::Entity> {
     let to_channels: RelationDef =
         host::Entity::belongs_to(enrollment::Entity).from(host::Column::Id).to(enrollment::Column::HostId).into();
     host::Entity::find()
         .select_only()
         .column_as(host::Column::Id, "host_id")
-        .column(host::Column::Platform)
+        .columns([host::Column::TeamId, host::Column::Platform])
         .column_as(enrollment::Column::Id, "enrollment_id")
         .columns([enrollment::Column::Kind, enrollment::Column::Enabled])
         .join(JoinType::LeftJoin, to_channels)

@@ -13,6 +13,8 @@ use actors::ask::Refusal;
 use protocol::apple;
 use serde::Serialize;
 
+use super::admin::permission::Permission;
+
 /// What the routes of enrolled devices can answer besides success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
@@ -186,6 +188,13 @@ impl ApiError {
         )
     }
 
+    /// 403: the role does not allow it, or not there.
+    pub fn forbidden(permission: Permission) -> Self {
+        let name = permission.as_str();
+        let reason = format!("forbidden: your role or your token's scopes do not give you {name} here");
+        Self::because(StatusCode::FORBIDDEN, "base", reason)
+    }
+
     /// 404.
     pub fn not_found(what: &str) -> Self {
         Self::because(StatusCode::NOT_FOUND, "base", what)
@@ -260,10 +269,15 @@ impl NanoError {
     }
 }
 
+impl From<ApiError> for NanoError {
+    fn from(ApiError { status, message, .. }: ApiError) -> Self {
+        Self { status, message }
+    }
+}
+
 impl From<Refusal> for NanoError {
     fn from(refusal: Refusal) -> Self {
-        let ApiError { status, message, .. } = refusal.into();
-        Self { status, message }
+        ApiError::from(refusal).into()
     }
 }
 

@@ -96,11 +96,11 @@ pub fn listen(binding: &Binding, served: Served) -> anyhow::Result<Listening> {
 }
 
 impl Served {
-    fn whom(&self) -> &'static [Who] {
+    fn whom(&self) -> fn(Who) -> bool {
         match self {
-            Self::Devices(_) => &[Who::EnrolledDevice, Who::Newcomer],
-            Self::Admins(_) => &[Who::Admin, Who::Anyone],
-            Self::Operators(_) => &[Who::Operator],
+            Self::Devices(_) => |who| matches!(who, Who::EnrolledDevice | Who::Newcomer),
+            Self::Admins(_) => |who| matches!(who, Who::Admin(_) | Who::Anyone),
+            Self::Operators(_) => |who| who == Who::Operator,
         }
     }
 

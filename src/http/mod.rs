@@ -19,6 +19,12 @@ use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Payload, ServiceConfig};
 
+use Permission::{
+    CommandsApprove, CommandsRead, CommandsRun, EnrollSecretsRead, EnrollSecretsWrite, HostFind, HostsRead,
+    HostsTransfer, HostsUnenroll, HostsWrite, LabelsRead, LabelsWrite, PushCertificates, TeamChange, TeamsRead,
+    TeamsWrite, Webhooks,
+};
+use admin::permission::Permission;
 use body::Budget;
 use device::apple::{mdm, wrong_method};
 use device::enroll::profile;
@@ -35,8 +41,8 @@ pub enum Who {
     EnrolledDevice,
     /// A device or person that is about to enroll.
     Newcomer,
-    /// An admin with a token.
-    Admin,
+    /// An admin who has this permission.
+    Admin(Permission),
     /// Anyone who reaches the admins' listener.
     Anyone,
     /// An operator: whoever reaches the operators' listener.
@@ -70,72 +76,72 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
     Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
 
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts", handler: || web::to(admin::hosts::list) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/count", handler: || web::to(admin::hosts::count) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/report", handler: || web::to(admin::host_report::report) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/summary/mdm", handler: || web::to(admin::host_summary::mdm) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/host_summary", handler: || web::to(admin::host_summary::all) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/delete", handler: || web::to(admin::host_removal::delete_many) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/transfer", handler: || web::to(admin::teams::transfer) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/transfer/filter", handler: || web::to(admin::teams::transfer_filter) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/identifier/{identifier}", handler: || web::to(admin::hosts::by_identifier) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::hosts::by_id) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::host_removal::delete) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::host_removal::unenroll) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::hosts::mdm) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/actor", handler: || web::to(admin::hosts::actor) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/hosts/{id:[0-9]+}/orphan_results", handler: || web::to(admin::hosts::orphans) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/commands/run", handler: || web::to(admin::commands::run) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/mdm/commands/run", handler: || web::to(admin::commands::run) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/mdm/apple/enqueue", handler: || web::to(admin::commands::run) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/commands/held", handler: || web::to(admin::brakes::held) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/commands/{uuid}/cancel", handler: || web::to(admin::brakes::cancel) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/commands/{uuid}/approve", handler: || web::to(admin::brakes::approve) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/commands/{uuid}/reject", handler: || web::to(admin::brakes::reject) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/commands/results", handler: || web::to(admin::commands::results) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/commandresults", handler: || web::to(admin::commands::results) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/apple/commandresults", handler: || web::to(admin::commands::results) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/commands", handler: || web::to(admin::commands::list) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/commands", handler: || web::to(admin::commands::list) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/apple/commands", handler: || web::to(admin::commands::list) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/teams", handler: || web::to(admin::teams::list) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/teams", handler: || web::to(admin::teams::create) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::by_id) },
-    Route { who: Who::Admin, methods: "PATCH", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::change) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::delete) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/teams/{id:[0-9]+}/secrets", handler: || web::to(admin::teams::secrets) },
-    Route { who: Who::Admin, methods: "PATCH", path: "{base}/teams/{id:[0-9]+}/secrets", handler: || web::to(admin::teams::replace_secrets) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/labels", handler: || web::to(admin::labels::list) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/labels", handler: || web::to(admin::labels::create) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/labels/summary", handler: || web::to(admin::labels::summary) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/labels/{id:[0-9]+}", handler: || web::to(admin::labels::by_id) },
-    Route { who: Who::Admin, methods: "PATCH", path: "{base}/labels/{id:[0-9]+}", handler: || web::to(admin::labels::change) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/labels/id/{id:[0-9]+}", handler: || web::to(admin::labels::delete) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/labels/{id:[0-9]+}/hosts", handler: || web::to(admin::hosts::list_of_label) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/hosts/{id:[0-9]+}/labels", handler: || web::to(admin::labels::give) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/labels", handler: || web::to(admin::labels::take) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/enrollment_profiles/manual", handler: || web::to(admin::enrollment::manual) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/mdm/manual_enrollment_profile", handler: || web::to(admin::enrollment::manual) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::secrets) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::replace_secrets) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/webhooks", handler: || web::to(admin::webhooks::list) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/webhooks", handler: || web::to(admin::webhooks::create) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::get) },
-    Route { who: Who::Admin, methods: "PATCH", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::change) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::delete) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/secret", handler: || web::to(admin::webhooks::rotate) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/secret", handler: || web::to(admin::webhooks::retire) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/test", handler: || web::to(admin::webhooks::test) },
-    Route { who: Who::Admin, methods: "GET", path: "{base}/webhooks/{id:[0-9]+}/deliveries", handler: || web::to(admin::webhooks::deliveries) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/deliveries", handler: || web::to(admin::webhooks::drop_all) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/deliveries/replay", handler: || web::to(admin::webhooks::replay_all) },
-    Route { who: Who::Admin, methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/deliveries/{delivery:[0-9]+}", handler: || web::to(admin::webhooks::drop_one) },
-    Route { who: Who::Admin, methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/deliveries/{delivery:[0-9]+}/replay", handler: || web::to(admin::webhooks::replay_one) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts", handler: || web::to(admin::hosts::list) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/count", handler: || web::to(admin::hosts::count) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/report", handler: || web::to(admin::host_report::report) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/summary/mdm", handler: || web::to(admin::host_summary::mdm) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/host_summary", handler: || web::to(admin::host_summary::all) },
+    Route { who: Who::Admin(HostsWrite), methods: "POST", path: "{base}/hosts/delete", handler: || web::to(admin::host_removal::delete_many) },
+    Route { who: Who::Admin(HostsTransfer), methods: "POST", path: "{base}/hosts/transfer", handler: || web::to(admin::teams::transfer) },
+    Route { who: Who::Admin(HostsTransfer), methods: "POST", path: "{base}/hosts/transfer/filter", handler: || web::to(admin::teams::transfer_filter) },
+    Route { who: Who::Admin(HostFind), methods: "GET", path: "{base}/hosts/identifier/{identifier}", handler: || web::to(admin::hosts::by_identifier) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::hosts::by_id) },
+    Route { who: Who::Admin(HostsWrite), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::host_removal::delete) },
+    Route { who: Who::Admin(HostsUnenroll), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::host_removal::unenroll) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::hosts::mdm) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/actor", handler: || web::to(admin::hosts::actor) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/orphan_results", handler: || web::to(admin::hosts::orphans) },
+    Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/commands/run", handler: || web::to(admin::commands::run) },
+    Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/mdm/commands/run", handler: || web::to(admin::commands::run) },
+    Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/mdm/apple/enqueue", handler: || web::to(admin::commands::run) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/commands/held", handler: || web::to(admin::brakes::held) },
+    Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/commands/{uuid}/cancel", handler: || web::to(admin::brakes::cancel) },
+    Route { who: Who::Admin(CommandsApprove), methods: "POST", path: "{base}/commands/{uuid}/approve", handler: || web::to(admin::brakes::approve) },
+    Route { who: Who::Admin(CommandsApprove), methods: "POST", path: "{base}/commands/{uuid}/reject", handler: || web::to(admin::brakes::reject) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/commands/results", handler: || web::to(admin::commands::results) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/mdm/commandresults", handler: || web::to(admin::commands::results) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/mdm/apple/commandresults", handler: || web::to(admin::commands::results) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/mdm/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin(CommandsRead), methods: "GET", path: "{base}/mdm/apple/commands", handler: || web::to(admin::commands::list) },
+    Route { who: Who::Admin(TeamsRead), methods: "GET", path: "{base}/teams", handler: || web::to(admin::teams::list) },
+    Route { who: Who::Admin(TeamsWrite), methods: "POST", path: "{base}/teams", handler: || web::to(admin::teams::create) },
+    Route { who: Who::Admin(TeamsRead), methods: "GET", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::by_id) },
+    Route { who: Who::Admin(TeamChange), methods: "PATCH", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::change) },
+    Route { who: Who::Admin(TeamsWrite), methods: "DELETE", path: "{base}/teams/{id:[0-9]+}", handler: || web::to(admin::teams::delete) },
+    Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/teams/{id:[0-9]+}/secrets", handler: || web::to(admin::teams::secrets) },
+    Route { who: Who::Admin(EnrollSecretsWrite), methods: "PATCH", path: "{base}/teams/{id:[0-9]+}/secrets", handler: || web::to(admin::teams::replace_secrets) },
+    Route { who: Who::Admin(LabelsRead), methods: "GET", path: "{base}/labels", handler: || web::to(admin::labels::list) },
+    Route { who: Who::Admin(LabelsWrite), methods: "POST", path: "{base}/labels", handler: || web::to(admin::labels::create) },
+    Route { who: Who::Admin(LabelsRead), methods: "GET", path: "{base}/labels/summary", handler: || web::to(admin::labels::summary) },
+    Route { who: Who::Admin(LabelsRead), methods: "GET", path: "{base}/labels/{id:[0-9]+}", handler: || web::to(admin::labels::by_id) },
+    Route { who: Who::Admin(LabelsWrite), methods: "PATCH", path: "{base}/labels/{id:[0-9]+}", handler: || web::to(admin::labels::change) },
+    Route { who: Who::Admin(LabelsWrite), methods: "DELETE", path: "{base}/labels/id/{id:[0-9]+}", handler: || web::to(admin::labels::delete) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/labels/{id:[0-9]+}/hosts", handler: || web::to(admin::hosts::list_of_label) },
+    Route { who: Who::Admin(HostsWrite), methods: "POST", path: "{base}/hosts/{id:[0-9]+}/labels", handler: || web::to(admin::labels::give) },
+    Route { who: Who::Admin(HostsWrite), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/labels", handler: || web::to(admin::labels::take) },
+    Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/enrollment_profiles/manual", handler: || web::to(admin::enrollment::manual) },
+    Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/mdm/manual_enrollment_profile", handler: || web::to(admin::enrollment::manual) },
+    Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::secrets) },
+    Route { who: Who::Admin(EnrollSecretsWrite), methods: "POST", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::replace_secrets) },
+    Route { who: Who::Admin(Webhooks), methods: "GET", path: "{base}/webhooks", handler: || web::to(admin::webhooks::list) },
+    Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks", handler: || web::to(admin::webhooks::create) },
+    Route { who: Who::Admin(Webhooks), methods: "GET", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::get) },
+    Route { who: Who::Admin(Webhooks), methods: "PATCH", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::change) },
+    Route { who: Who::Admin(Webhooks), methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::delete) },
+    Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/secret", handler: || web::to(admin::webhooks::rotate) },
+    Route { who: Who::Admin(Webhooks), methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/secret", handler: || web::to(admin::webhooks::retire) },
+    Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/test", handler: || web::to(admin::webhooks::test) },
+    Route { who: Who::Admin(Webhooks), methods: "GET", path: "{base}/webhooks/{id:[0-9]+}/deliveries", handler: || web::to(admin::webhooks::deliveries) },
+    Route { who: Who::Admin(Webhooks), methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/deliveries", handler: || web::to(admin::webhooks::drop_all) },
+    Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/deliveries/replay", handler: || web::to(admin::webhooks::replay_all) },
+    Route { who: Who::Admin(Webhooks), methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/deliveries/{delivery:[0-9]+}", handler: || web::to(admin::webhooks::drop_one) },
+    Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/deliveries/{delivery:[0-9]+}/replay", handler: || web::to(admin::webhooks::replay_one) },
 
-    Route { who: Who::Admin, methods: "PUT", path: "/v1/enqueue/{ids}", handler: || web::to(admin::nano::enqueue) },
-    Route { who: Who::Admin, methods: "GET PUT", path: "/v1/push/{ids}", handler: || web::to(admin::nano::push) },
-    Route { who: Who::Admin, methods: "PUT", path: "/v1/pushcert", handler: || web::to(admin::nano::upload) },
-    Route { who: Who::Admin, methods: "GET", path: "/v1/pushcert", handler: || web::to(admin::nano::certificate) },
+    Route { who: Who::Admin(CommandsRun), methods: "PUT", path: "/v1/enqueue/{ids}", handler: || web::to(admin::nano::enqueue) },
+    Route { who: Who::Admin(CommandsRun), methods: "GET PUT", path: "/v1/push/{ids}", handler: || web::to(admin::nano::push) },
+    Route { who: Who::Admin(PushCertificates), methods: "PUT", path: "/v1/pushcert", handler: || web::to(admin::nano::upload) },
+    Route { who: Who::Admin(PushCertificates), methods: "GET", path: "/v1/pushcert", handler: || web::to(admin::nano::certificate) },
     Route { who: Who::Anyone, methods: "GET", path: "/version", handler: || web::to(admin::nano::version) },
 
     Route { who: Who::Operator, methods: "GET", path: "/healthz", handler: || web::to(ops::healthz) },
@@ -151,14 +157,21 @@ impl Route {
 
     fn to_actix(self) -> Vec<actix_web::Route> {
         let method = |name: &str| actix_web::http::Method::from_bytes(name.as_bytes()).unwrap_or_default();
-        self.methods.split(' ').map(|name| (self.handler)().method(method(name))).collect()
+        let handle = || match self.who {
+            Who::Admin(permission) => {
+                let permit = move |request, next| admin::auth::permit(permission, request, next);
+                (self.handler)().wrap(actix_web::middleware::from_fn(permit))
+            }
+            _ => (self.handler)(),
+        };
+        self.methods.split(' ').map(|name| handle().method(method(name))).collect()
     }
 }
 
 /// Puts the routes of one listener in place. Admins' routes stand behind their middleware, whatever the handler does.
-pub fn configure(config: &mut ServiceConfig, served: &[Who]) {
+pub fn configure(config: &mut ServiceConfig, serves: fn(Who) -> bool) {
     let mut paths: Vec<String> = Vec::new();
-    for route in ROUTES.iter().filter(|route| served.contains(&route.who)) {
+    for route in ROUTES.iter().filter(|route| serves(route.who)) {
         let path = route.full_path();
         if paths.contains(&path) {
             continue;
@@ -170,7 +183,7 @@ pub fn configure(config: &mut ServiceConfig, served: &[Who]) {
         }
         match route.who {
             Who::EnrolledDevice => config.service(resource.default_service(web::to(wrong_method))),
-            Who::Admin => config.service(
+            Who::Admin(_) => config.service(
                 resource
                     .wrap(actix_web::middleware::from_fn(admin::auth::require))
                     .wrap(actix_web::middleware::from_fn(guard::private)),

@@ -16,9 +16,11 @@ use actix_web::{Error, HttpMessage};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use entities::api_token;
+use entities::role::Role;
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 
+use super::permission::{Extent, Permission, Powers};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
@@ -39,8 +41,15 @@ pub struct Remembered(Mutex<HashMap<[u8; 32], (Admin, Instant)>>);
 /// The admin behind a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// The name of the token.
+    /// What the audit log calls them: the email address of a person, or the name of a token that belongs to nobody.
     pub name: String,
+    /// Their name for people.
+    pub full_name: String,
+    /// Their row, unless the token belongs to nobody.
+    pub user_id: Option<i64>,
+    powers: Powers,
+    /// What the route asks for.
+    needs: Permission,
 }
 
 /// The admin, in a handler's arguments.
@@ -59,15 +68,68 @@ pub async fn require(
     next.call(request).await
 }
 
+/// Lets a request through only if the admin has the permission somewhere; where, the handler looks at.
+pub async fn permit(
+    permission: Permission,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let admin = request.extensions_mut().remove::<Admin>().ok_or_else(ApiError::unauthenticated)?;
+    let admin = Admin { needs: permission, ..admin };
+    admin.extent()?;
+    request.extensions_mut().insert(admin);
+    next.call(request).await
+}
+
+impl Admin {
+    /// For which teams the admin may do what the route does.
+    ///
+    /// # Errors
+    /// 403: for none.
+    pub fn extent(&self) -> Result<Extent, ApiError> {
+        self.extent_of(self.needs)
+    }
+
+    /// For which teams the admin may do something else, too.
+    ///
+    /// # Errors
+    /// 403: for none.
+    pub fn extent_of(&self, permission: Permission) -> Result<Extent, ApiError> {
+        self.powers.extent(permission).ok_or_else(|| ApiError::forbidden(permission))
+    }
+
+    /// Whether the admin may do what the route does in this team; `None` stands for hosts of no team.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn demand(&self, team: Option<i64>) -> Result<(), ApiError> {
+        if self.extent()?.holds(team) { Ok(()) } else { Err(ApiError::forbidden(self.needs)) }
+    }
+
+    /// Their roles: everywhere, or in the team.
+    pub fn role_in(&self, team: Option<i64>) -> Option<Role> {
+        let of_team = |id| self.powers.teams.iter().find(|(team, _)| *team == id).map(|(_, role)| *role);
+        self.powers.everywhere.or_else(|| team.and_then(of_team))
+    }
+}
+
 async fn admin_of(edge: &AdminEdge, hash: [u8; 32]) -> Result<Admin, ApiError> {
     if let Some(admin) = edge.remembered.recall(&hash, Instant::now()) {
         return Ok(admin);
     }
     let now = edge.front.clock.now().millis();
     let known = api_token::by_hash(&edge.front.reader, hash.to_vec(), now).await?;
-    let admin = Admin { name: known.ok_or_else(ApiError::unauthenticated)?.name };
+    let admin = Admin::of_token(known.ok_or_else(ApiError::unauthenticated)?.name);
     edge.remembered.remember(hash, admin.clone(), Instant::now());
     Ok(admin)
+}
+
+impl Admin {
+    /// Whoever has the machine made this token, for everything.
+    fn of_token(name: String) -> Self {
+        let full_name = name.clone();
+        Self { name, full_name, user_id: None, powers: Powers::all(), needs: Permission::OwnAccount }
+    }
 }
 
 impl Remembered {
@@ -140,7 +202,7 @@ mod tests {
     #[test]
     fn a_token_is_remembered_for_a_second_and_not_for_two() {
         let (remembered, now) = (Remembered::default(), Instant::now());
-        let admin = Admin { name: "ada".into() };
+        let admin = Admin::of_token("ada".into());
         remembered.remember([1; 32], admin.clone(), now);
         assert_eq!(remembered.recall(&[1; 32], now + REMEMBERED / 2), Some(admin));
         assert_eq!(remembered.recall(&[1; 32], now + REMEMBERED), None);

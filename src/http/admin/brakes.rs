@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::auth::Asking;
+use super::reach;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -60,8 +61,12 @@ pub async fn cancel(
 ) -> Result<HttpResponse, ApiError> {
     let body = crate::http::read_admin(&edge.budget, payload, MAX_REQUEST_BYTES).await?;
     let body: CancelBody = if body.is_empty() { CancelBody::default() } else { parse(&body)? };
-    let uuid = uuid.into_inner().parse()?;
+    let uuid: CommandUuid = uuid.into_inner().parse()?;
     let hosts = hosts_of(&edge, body.host_uuids).await?;
+    match hosts.as_slice() {
+        [] => reach::command(&admin, &edge, uuid.as_str()).await?,
+        some => reach::hosts(&admin, &edge, &some.iter().map(|host| host.0).collect::<Vec<_>>()).await?,
+    }
     let cancel = Cancel { uuid: uuid.clone(), hosts, by: admin.name.clone() };
     let done = edge.front.brakes.ask(cancel, DEADLINE).await?.ok_or_else(unknown)?;
     let Cancelled { entries, sent, ended } = done;
@@ -87,7 +92,8 @@ pub async fn approve(
 ) -> Result<HttpResponse, ApiError> {
     let body = crate::http::read_admin(&edge.budget, payload, MAX_REQUEST_BYTES).await?;
     let ApproveBody { hosts } = parse(&body)?;
-    let uuid = uuid.into_inner().parse()?;
+    let uuid: CommandUuid = uuid.into_inner().parse()?;
+    reach::command(&admin, &edge, uuid.as_str()).await?;
     let word = Decide { uuid: uuid.clone(), by: admin.name.clone(), agrees_for: Some(hosts) };
     let hosts = counts(edge.front.brakes.ask(word, DEADLINE).await?)?;
     let pace = edge.front.brakes_config.release_per_minute;
@@ -104,16 +110,17 @@ pub async fn approve(
 
 /// `POST …/commands/{uuid}/reject`
 pub async fn reject(admin: Asking, uuid: Path<Named>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let uuid = uuid.into_inner().parse()?;
+    let uuid: CommandUuid = uuid.into_inner().parse()?;
+    reach::command(&admin, &edge, uuid.as_str()).await?;
     let word = Decide { uuid: uuid.clone(), by: admin.name.clone(), agrees_for: None };
     let hosts = counts(edge.front.brakes.ask(word, DEADLINE).await?)?;
     Ok(HttpResponse::Ok().json(json!({ "command_uuid": uuid.as_str(), "cancelled": hosts })))
 }
 
 /// `GET …/commands/held`: what waits for a second admin, or goes out now.
-pub async fn held(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn held(admin: Asking, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let states = vec![held_command::WAITING, held_command::APPROVED];
-    let rows = held_command::list(&edge.front.reader, states, MOST).await?;
+    let rows = held_command::list(&edge.front.reader, states, reach::teams(&admin)?, MOST).await?;
     let held: Vec<Held> = rows.into_iter().map(Held::of).collect();
     Ok(HttpResponse::Ok().json(json!({ "held": held })))
 }

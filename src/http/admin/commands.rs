@@ -18,8 +18,8 @@ use protocol::queue::State;
 use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::auth::Asking;
-use super::targets;
+use super::auth::{Admin, Asking};
+use super::{reach, targets};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -132,9 +132,9 @@ pub async fn run(
     }
     let run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let command = read_command(&run.command)?;
-    let group = Filter { label: run.label_id, team: run.team_id, ..Filter::default() };
+    let group = reach::within(&admin, Filter { label: run.label_id, team: run.team_id, ..Filter::default() })?;
     let targets = match (run.host_uuids, run.label_id.or(run.team_id)) {
-        (uuids, None) => targets::by_host_uuids(&edge.front.reader, uuids, &command).await?,
+        (uuids, None) => targets::by_host_uuids(&admin, &edge.front.reader, uuids, &command).await?,
         (uuids, Some(_)) if uuids.is_empty() => targets::by_filter(&edge.front.reader, group, &command).await?,
         _ => return Err(ApiError::invalid("host_uuids", "name hosts, or a label or team; not both")),
     };
@@ -156,11 +156,16 @@ pub async fn run(
 }
 
 /// `GET …/commands/results`
-pub async fn results(query: Query<ResultsQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn results(
+    admin: Asking,
+    query: Query<ResultsQuery>,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
     let reader = &edge.front.reader;
     let known = command::by_uuid(reader, query.command_uuid.clone()).await?;
     let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
-    let host_id = host_of(&edge, query.host_identifier.as_deref()).await?;
+    reach::command(&admin, &edge, &command.uuid).await?;
+    let host_id = host_of(&admin, &edge, query.host_identifier.as_deref()).await?;
     let payload = STANDARD.encode(command.open(reader.vault())?);
     let filter = command_status::Filter { command_uuid: Some(command.uuid), host_id, ..Default::default() };
     let (offset, limit) = query.paging.window(1000)?;
@@ -183,11 +188,12 @@ pub async fn results(query: Query<ResultsQuery>, edge: Data<AdminEdge>) -> Resul
 }
 
 /// `GET …/commands`
-pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn list(admin: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let ListQuery { host_identifier, request_type, command_status, paging } = query.into_inner();
-    let host_id = host_of(&edge, host_identifier.as_deref()).await?;
+    let host_id = host_of(&admin, &edge, host_identifier.as_deref()).await?;
+    let teams = reach::teams(&admin)?;
     let states = command_status.as_deref().map_or(Ok(Vec::new()), states)?;
-    let filter = command_status::Filter { host_id, command_uuid: None, request_type, states };
+    let filter = command_status::Filter { host_id, command_uuid: None, request_type, teams, states };
     let (offset, limit) = paging.window(100)?;
     let rows = command_status::list(&edge.front.reader, filter.clone(), offset, limit).await?;
     let counts = command_status::count_by_state(&edge.front.reader, filter).await?;
@@ -239,10 +245,12 @@ fn read_command(text: &str) -> Result<Command, ApiError> {
     }
 }
 
-async fn host_of(edge: &AdminEdge, identifier: Option<&str>) -> Result<Option<i64>, ApiError> {
+async fn host_of(admin: &Admin, edge: &AdminEdge, identifier: Option<&str>) -> Result<Option<i64>, ApiError> {
     let Some(identifier) = identifier else { return Ok(None) };
     let found = host::by_identifier(&edge.front.reader, identifier.to_owned()).await?;
-    found.map(|host| Some(host.id)).ok_or_else(|| ApiError::not_found("Invalid Host"))
+    let host = found.ok_or_else(|| ApiError::not_found("Invalid Host"))?;
+    admin.demand(host.team_id)?;
+    Ok(Some(host.id))
 }
 
 /// Fleet's groups of states, and the states themselves.

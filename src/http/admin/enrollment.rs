@@ -41,6 +41,7 @@ struct Secret {
 
 /// `GET …/enrollment_profiles/manual`
 pub async fn manual(admin: Asking, query: Query<ManualQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    admin.demand(None)?;
     let ManualQuery { serial, uuid } = query.into_inner();
     let invite =
         Invite { entitlement: Entitlement::Admin(admin.name.clone()), promised_serial: serial, promised_uuid: uuid };
@@ -49,6 +50,7 @@ pub async fn manual(admin: Asking, query: Query<ManualQuery>, edge: Data<AdminEd
 
 /// `GET …/spec/enroll_secret`
 pub async fn secrets(admin: Asking, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    admin.demand(None)?;
     let shown = reveal(&edge, None, &admin.name).await?;
     Ok(HttpResponse::Ok().json(json!({ "spec": { "secrets": shown } })))
 }
@@ -68,6 +70,7 @@ pub(super) async fn reveal(edge: &AdminEdge, team_id: Option<i64>, by: &str) -> 
 
 /// `POST …/spec/enroll_secret`: replaces all of them.
 pub async fn replace_secrets(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    admin.demand(None)?;
     let spec: Spec = read_json(&edge.budget, payload).await?;
     replace(&edge, None, spec.spec, &admin.name).await?;
     Ok(HttpResponse::Ok().json(json!({})))

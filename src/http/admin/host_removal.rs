@@ -5,7 +5,6 @@ use actix_web::web::{Data, Path, Payload};
 use actors::authority::enroll::PROFILE_IDENTIFIER;
 use actors::dispatcher::Dispatched;
 use actors::steward::DeleteHosts;
-use entities::host;
 use entities::team::Movers;
 use protocol::apple::command::Command;
 use protocol::ids::CommandUuid;
@@ -16,7 +15,7 @@ use super::auth::Asking;
 use super::commands::dispatch;
 use super::host_filter::Filters;
 use super::hosts::{MAX_IDS, not_found};
-use super::targets;
+use super::{reach, targets};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
@@ -32,7 +31,8 @@ struct DeleteMany {
 
 /// `DELETE …/hosts/{id}`
 pub async fn delete(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    match delete_all(&edge, Movers::Hosts(vec![id.into_inner().1]), &admin.name).await? {
+    let host = reach::host(&admin, &edge, id.into_inner().1).await?;
+    match delete_all(&edge, Movers::Hosts(vec![host.id]), &admin.name).await? {
         0 => Err(not_found()),
         _ => Ok(HttpResponse::Ok().json(json!({}))),
     }
@@ -41,9 +41,12 @@ pub async fn delete(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge
 /// `POST …/hosts/delete`
 pub async fn delete_many(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let whom = match read_json(&edge.budget, payload).await? {
-        DeleteMany { ids, filters: None } if !ids.is_empty() && ids.len() <= MAX_IDS => Movers::Hosts(ids),
+        DeleteMany { ids, filters: None } if !ids.is_empty() && ids.len() <= MAX_IDS => {
+            reach::hosts(&admin, &edge, &ids).await?;
+            Movers::Hosts(ids)
+        }
         DeleteMany { ids, filters: Some(filters) } if ids.is_empty() => {
-            Movers::Filter(filters.0.filter(edge.front.clock.now())?)
+            Movers::Filter(reach::within(&admin, filters.0.filter(edge.front.clock.now())?)?)
         }
         _ => return Err(ApiError::invalid("ids", format!("name 1 to {MAX_IDS} ids, or filters; not both"))),
     };
@@ -53,10 +56,10 @@ pub async fn delete_many(admin: Asking, payload: Payload, edge: Data<AdminEdge>)
 
 /// `DELETE …/hosts/{id}/mdm`: takes the enrollment profile away; the device checks out then.
 pub async fn unenroll(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let host = host::by_id(&edge.front.reader, id.into_inner().1).await?.ok_or_else(not_found)?;
+    let host = reach::host(&admin, &edge, id.into_inner().1).await?;
     let uuid = CommandUuid::from(uuid::Uuid::new_v4());
     let command = Command::remove_profile(uuid, PROFILE_IDENTIFIER);
-    let targets = targets::by_host_uuids(&edge.front.reader, host.uuid.into_iter().collect(), &command).await?;
+    let targets = targets::by_host_uuids(&admin, &edge.front.reader, host.uuid.into_iter().collect(), &command).await?;
     let dispatch = dispatch(&command, 0, targets.channels, &admin.name, None);
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await? {
         Dispatched::Queued => Ok(HttpResponse::NoContent().finish()),

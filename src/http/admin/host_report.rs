@@ -11,8 +11,10 @@ use futures_util::stream;
 use protocol::time::Timestamp;
 use serde::Deserialize;
 
+use super::auth::Asking;
 use super::host_filter::FilterQuery;
 use super::hosts::{mdm_status, moment, presence, team_name, team_names};
+use super::reach;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
@@ -61,7 +63,7 @@ const COLUMNS: [Column; 15] = [
 ];
 
 /// `GET …/hosts/report`
-pub async fn report(query: Query<ReportQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn report(admin: Asking, query: Query<ReportQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let ReportQuery { filter, format, columns } = query.into_inner();
     if !["", "csv"].contains(&format.as_str()) {
         return Err(ApiError::invalid("format", "only csv is there"));
@@ -69,7 +71,7 @@ pub async fn report(query: Query<ReportQuery>, edge: Data<AdminEdge>) -> Result<
     let (columns, now) = (columns_of(&columns)?, edge.front.clock.now());
     let walk = Walk {
         reader: edge.front.reader.clone(),
-        filter: filter.filter(now)?,
+        filter: reach::within(&admin, filter.filter(now)?)?,
         now,
         after: 0,
         ready: VecDeque::from([line(columns.iter().map(|(name, _)| (*name).to_owned()))]),

@@ -10,8 +10,10 @@ use entities::host_search::{self, Filter, Tally};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::auth::{Admin, Asking};
 use super::host_filter::{MISSING, NEW};
 use super::hosts::ONLINE;
+use super::reach;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
@@ -25,8 +27,9 @@ pub struct SummaryQuery {
 }
 
 /// `GET …/hosts/summary/mdm`
-pub async fn mdm(query: Query<SummaryQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let tallies = tallies(&query, &edge).await?;
+pub async fn mdm(admin: Asking, query: Query<SummaryQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let meant = meant(&admin, &query)?;
+    let tallies = tallies(&meant, &edge).await?;
     let of = |status: i16| -> i64 {
         tallies.iter().filter(|tally| tally.mdm_status == status).map(|tally| tally.hosts).sum()
     };
@@ -48,21 +51,21 @@ pub async fn mdm(query: Query<SummaryQuery>, edge: Data<AdminEdge>) -> Result<Ht
 }
 
 /// `GET …/host_summary`
-pub async fn all(query: Query<SummaryQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let tallies = tallies(&query, &edge).await?;
+pub async fn all(admin: Asking, query: Query<SummaryQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let meant = meant(&admin, &query)?;
+    let tallies = tallies(&meant, &edge).await?;
     let mut platforms: BTreeMap<&str, i64> = BTreeMap::new();
     for tally in &tallies {
         *platforms.entry(&tally.platform).or_default() += tally.hosts;
     }
     let total: i64 = platforms.values().sum();
     let now = edge.front.clock.now();
-    let meant = || Filter { team: query.team_id, platforms: platforms_of(&query), ..Filter::default() };
     let count = async |filter: Filter| -> Result<i64, ApiError> {
         Ok(i64::try_from(host_search::count(&edge.front.reader, filter).await?).unwrap_or(i64::MAX))
     };
-    let online = count(Filter { seen_since: Some(now.minus(ONLINE).millis()), ..meant() }).await?;
-    let missing = count(Filter { unseen_since: Some(now.minus(MISSING).millis()), ..meant() }).await?;
-    let new = count(Filter { created_since: Some(now.minus(NEW).millis()), ..meant() }).await?;
+    let online = count(Filter { seen_since: Some(now.minus(ONLINE).millis()), ..meant.clone() }).await?;
+    let missing = count(Filter { unseen_since: Some(now.minus(MISSING).millis()), ..meant.clone() }).await?;
+    let new = count(Filter { created_since: Some(now.minus(NEW).millis()), ..meant.clone() }).await?;
     let platforms: Vec<Value> =
         platforms.into_iter().map(|(platform, hosts)| json!({ "platform": platform, "hosts_count": hosts })).collect();
     Ok(HttpResponse::Ok().json(json!({
@@ -77,13 +80,13 @@ pub async fn all(query: Query<SummaryQuery>, edge: Data<AdminEdge>) -> Result<Ht
     })))
 }
 
-async fn tallies(query: &SummaryQuery, edge: &AdminEdge) -> Result<Vec<Tally>, ApiError> {
-    let mut tallies = host_search::tally(&edge.front.reader, query.team_id).await?;
-    let platforms = platforms_of(query);
-    tallies.retain(|tally| platforms.is_empty() || platforms.contains(&tally.platform));
-    Ok(tallies)
+fn meant(admin: &Admin, query: &SummaryQuery) -> Result<Filter, ApiError> {
+    let platforms = Some(query.platform.clone()).filter(|platform| !platform.is_empty()).into_iter().collect();
+    reach::within(admin, Filter { team: query.team_id, platforms, ..Filter::default() })
 }
 
-fn platforms_of(query: &SummaryQuery) -> Vec<String> {
-    Some(query.platform.clone()).filter(|platform| !platform.is_empty()).into_iter().collect()
+async fn tallies(meant: &Filter, edge: &AdminEdge) -> Result<Vec<Tally>, ApiError> {
+    let mut tallies = host_search::tally(&edge.front.reader, meant.team).await?;
+    tallies.retain(|tally| meant.means(tally));
+    Ok(tallies)
 }

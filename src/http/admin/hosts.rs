@@ -13,8 +13,9 @@ use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::auth::Asking;
 use super::host_filter::FilterQuery;
-use super::labels;
+use super::{labels, reach};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -42,11 +43,11 @@ pub struct ListQuery {
 }
 
 /// `GET …/hosts`
-pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn list(admin: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let query = query.into_inner();
     let (offset, limit) = query.paging.window(100)?;
     let search = Search {
-        filter: query.filter.filter(edge.front.clock.now())?,
+        filter: reach::within(&admin, query.filter.filter(edge.front.clock.now())?)?,
         order: order_key(&query.order_key)?,
         descending: match query.order_direction.as_str() {
             "" | "asc" => false,
@@ -70,36 +71,39 @@ pub async fn list(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<Http
 
 /// `GET …/labels/{id}/hosts`
 pub async fn list_of_label(
+    admin: Asking,
     id: Path<(String, i64)>,
     mut query: Query<ListQuery>,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
     query.filter.label_id = Some(id.into_inner().1);
-    list(query, edge).await
+    list(admin, query, edge).await
 }
 
 /// `GET …/hosts/count`
-pub async fn count(query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let filter = query.into_inner().filter.filter(edge.front.clock.now())?;
+pub async fn count(admin: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let filter = reach::within(&admin, query.into_inner().filter.filter(edge.front.clock.now())?)?;
     let count = host_search::count(&edge.front.reader, filter).await?;
     Ok(HttpResponse::Ok().json(json!({ "count": count })))
 }
 
 /// `GET …/hosts/{id}`
-pub async fn by_id(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let found = host::by_id(&edge.front.reader, id.into_inner().1).await?;
-    detail(&edge, found).await
+pub async fn by_id(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    detail(&edge, reach::host(&admin, &edge, id.into_inner().1).await?).await
 }
 
 /// `GET …/hosts/identifier/{identifier}`
-pub async fn by_identifier(id: Path<(String, String)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let found = host::by_identifier(&edge.front.reader, id.into_inner().1).await?;
-    detail(&edge, found).await
+pub async fn by_identifier(
+    admin: Asking,
+    name: Path<(String, String)>,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    detail(&edge, reach::host_called(&admin, &edge, name.into_inner().1).await?).await
 }
 
 /// `GET …/hosts/{id}/mdm`
-pub async fn mdm(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let found = host::by_id(&edge.front.reader, id.into_inner().1).await?.ok_or_else(not_found)?;
+pub async fn mdm(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let found = reach::host(&admin, &edge, id.into_inner().1).await?;
     let status = mdm_status(found.mdm_status);
     let server_url = &edge.front.authority_config.server_url;
     Ok(HttpResponse::Ok()
@@ -107,15 +111,17 @@ pub async fn mdm(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpR
 }
 
 /// `GET …/hosts/{id}/actor`: what its actor holds in memory, for operators; ours. Starts the actor if it has none.
-pub async fn actor(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let state = edge.front.hosts.ask(HostId(id.into_inner().1), Observe, DEADLINE).await?;
+pub async fn actor(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let host = reach::host(&admin, &edge, id.into_inner().1).await?;
+    let state = edge.front.hosts.ask(HostId(host.id), Observe, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(state))
 }
 
 /// `GET …/hosts/{id}/orphan_results`: reports that belonged to no pending command; ours.
-pub async fn orphans(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+pub async fn orphans(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let host = reach::host(&admin, &edge, id.into_inner().1).await?;
     let mut shown = Vec::new();
-    for channel in enrollment::list_of_host(&edge.front.reader, id.into_inner().1).await? {
+    for channel in enrollment::list_of_host(&edge.front.reader, host.id).await? {
         for orphan in orphan_result::list(&edge.front.reader, channel.id, 100).await? {
             shown.push(json!({
                 "enrollment_id": channel.external_id,
@@ -129,8 +135,7 @@ pub async fn orphans(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<H
     Ok(HttpResponse::Ok().json(json!({ "orphan_results": shown })))
 }
 
-async fn detail(edge: &AdminEdge, found: Option<host::Model>) -> Result<HttpResponse, ApiError> {
-    let host = found.ok_or_else(not_found)?;
+async fn detail(edge: &AdminEdge, host: host::Model) -> Result<HttpResponse, ApiError> {
     let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
     let teams = team_names(&edge.front.reader, std::slice::from_ref(&host)).await?;
     let mut shown = show(edge, &host, &channels, &teams);

@@ -11,9 +11,10 @@ use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::auth::Asking;
-use super::hosts::{MAX_IDS, not_found};
+use super::auth::{Admin, Asking};
+use super::hosts::MAX_IDS;
 use super::naming::{self, MAX_DESCRIPTION};
+use super::reach;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
@@ -103,7 +104,7 @@ pub async fn give(
     payload: Payload,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
-    label_host(&edge, &admin.name, id.into_inner().1, payload, true).await
+    label_host(&edge, &admin, id.into_inner().1, payload, true).await
 }
 
 /// `DELETE …/hosts/{id}/labels`
@@ -113,7 +114,7 @@ pub async fn take(
     payload: Payload,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
-    label_host(&edge, &admin.name, id.into_inner().1, payload, false).await
+    label_host(&edge, &admin, id.into_inner().1, payload, false).await
 }
 
 /// The labels of a host, as its detail shows them.
@@ -123,17 +124,17 @@ pub(super) async fn of_host(reader: &Reader, host_id: i64) -> Result<Vec<Value>,
 
 async fn label_host(
     edge: &AdminEdge,
-    by: &str,
+    admin: &Admin,
     id: i64,
     payload: Payload,
     give: bool,
 ) -> Result<HttpResponse, ApiError> {
     let Names { labels: names } = read_json(&edge.budget, payload).await?;
-    let host = host::by_id(&edge.front.reader, id).await?.ok_or_else(not_found)?;
+    let host = reach::host(admin, edge, id).await?;
     if names.is_empty() || names.len() > MAX_LABELS {
         return Err(ApiError::invalid("labels", format!("name 1 to {MAX_LABELS} labels")));
     }
-    let wish = LabelHost { host: HostId(host.id), names, give, asked_by: by.to_owned() };
+    let wish = LabelHost { host: HostId(host.id), names, give, asked_by: admin.name.clone() };
     edge.front.steward.ask(wish, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({})))
 }

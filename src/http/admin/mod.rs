@@ -12,6 +12,8 @@ pub mod hosts;
 pub mod labels;
 mod naming;
 pub mod nano;
+pub mod permission;
+mod reach;
 mod targets;
 pub mod teams;
 pub mod webhooks;

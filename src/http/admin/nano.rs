@@ -17,8 +17,9 @@ use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::auth::Asking;
+use super::auth::{Admin, Asking};
 use super::commands::{MAX_COMMAND_BYTES, dispatch};
+use super::reach;
 use super::targets::takes;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
@@ -77,7 +78,7 @@ pub async fn enqueue(
     let command = Command::parse(&body, MAX_COMMAND_BYTES, fresh)
         .map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let no_push = query.nopush == "1";
-    let (mut channels, mut outcomes) = find(&edge, &ids).await?;
+    let (mut channels, mut outcomes) = find(&admin, &edge, &ids).await?;
     for (id, _) in channels.extract_if(|_, channel| !takes(channel.kind, &command)) {
         let command_error = Some(format!("{} is not for this kind of channel", command.request_type()));
         outcomes.insert(id, Outcome { command_error, ..Outcome::default() });
@@ -108,8 +109,8 @@ pub async fn enqueue(
 }
 
 /// `GET|PUT /v1/push/{ids}`
-pub async fn push(ids: Path<String>, edge: Data<AdminEdge>) -> Result<HttpResponse, NanoError> {
-    let (channels, mut outcomes) = find(&edge, &ids).await?;
+pub async fn push(admin: Asking, ids: Path<String>, edge: Data<AdminEdge>) -> Result<HttpResponse, NanoError> {
+    let (channels, mut outcomes) = find(&admin, &edge, &ids).await?;
     for (id, channel) in channels {
         let outcome = match PushTarget::of(&channel) {
             Some(target) => push_one(&edge, target).await,
@@ -147,6 +148,7 @@ pub async fn certificate(query: Query<TopicQuery>, edge: Data<AdminEdge>) -> Res
 
 /// The channels that take commands, and what is wrong with the other ids.
 async fn find(
+    admin: &Admin,
     edge: &AdminEdge,
     ids: &str,
 ) -> Result<(HashMap<String, enrollment::Model>, BTreeMap<String, Outcome>), NanoError> {
@@ -155,6 +157,7 @@ async fn find(
         return Err(NanoError::new(StatusCode::BAD_REQUEST, format!("name 1 to {MAX_IDS} enrollment ids")));
     }
     let known = enrollment::list_by_external_ids(&edge.front.reader, ids.clone()).await?;
+    reach::hosts(admin, edge, &known.iter().map(|row| row.host_id).collect::<Vec<_>>()).await?;
     let on: HashMap<String, enrollment::Model> =
         known.into_iter().filter(|row| row.enabled).map(|row| (row.external_id.clone(), row)).collect();
     let refused = |id: &String| {

@@ -11,6 +11,7 @@ use protocol::apple::command::Command;
 use protocol::apple::request_types;
 use protocol::ids::HostId;
 
+use super::auth::Admin;
 use crate::http::error::ApiError;
 
 /// Fleet's text for hosts whose management is off.
@@ -28,6 +29,7 @@ pub(super) struct Targets {
 /// Finds the hosts' device channels for a command; all of them must be on, of one platform, as Fleet requires, and of a
 /// kind that takes the command.
 pub(super) async fn by_host_uuids(
+    admin: &Admin,
     reader: &Reader,
     mut uuids: Vec<String>,
     command: &Command,
@@ -40,6 +42,7 @@ pub(super) async fn by_host_uuids(
         let reason = "No hosts targeted. Make sure you provide a valid UUID.";
         return Err(ApiError::because(StatusCode::NOT_FOUND, "host_uuids", reason));
     }
+    found.iter().try_for_each(|one| admin.demand(one.team_id))?;
     let platform = found.first().map(|one| one.platform.clone()).unwrap_or_default();
     if found.iter().any(|one| one.platform != platform) {
         return Err(ApiError::invalid("host_uuids", "All hosts must be on the same platform."));

@@ -11,11 +11,11 @@ use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::auth::Asking;
+use super::auth::{Admin, Asking};
 use super::enrollment::{self, Secrets};
 use super::host_filter::Filters;
 use super::hosts::MAX_IDS;
-use super::naming;
+use super::{naming, reach};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
@@ -45,16 +45,17 @@ struct TransferFilter {
 }
 
 /// `GET …/teams`
-pub async fn list(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let counts = host_counts(&edge.front.reader, None).await?;
-    let teams = team::list(&edge.front.reader).await?;
+pub async fn list(admin: Asking, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let (counts, extent) = (host_counts(&edge.front.reader, None).await?, admin.extent()?);
+    let mut teams = team::list(&edge.front.reader).await?;
+    teams.retain(|team| extent.holds(Some(team.id)));
     let shown: Vec<Value> = teams.iter().map(|team| show(team, &counts)).collect();
     Ok(HttpResponse::Ok().json(json!({ "teams": shown })))
 }
 
 /// `GET …/teams/{id}`
-pub async fn by_id(id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let team = found(&edge.front.reader, id.into_inner().1).await?;
+pub async fn by_id(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let team = found(&admin, &edge.front.reader, id.into_inner().1).await?;
     answer(&edge, &team).await
 }
 
@@ -75,7 +76,7 @@ pub async fn change(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
     let save: Save = read_json(&edge.budget, payload).await?;
-    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    let team = found(&admin, &edge.front.reader, id.into_inner().1).await?;
     let naming = naming(&save.name.unwrap_or(team.name), save.description.unwrap_or(team.description))?;
     let save = SaveTeam { id: Some(team.id), naming, asked_by: admin.name.clone() };
     answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
@@ -90,7 +91,7 @@ pub async fn delete(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge
 
 /// `GET …/teams/{id}/secrets`
 pub async fn secrets(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    let team = found(&admin, &edge.front.reader, id.into_inner().1).await?;
     let shown = enrollment::reveal(&edge, Some(team.id), &admin.name).await?;
     Ok(HttpResponse::Ok().json(json!({ "secrets": shown })))
 }
@@ -103,7 +104,7 @@ pub async fn replace_secrets(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
     let secrets: Secrets = read_json(&edge.budget, payload).await?;
-    let team = found(&edge.front.reader, id.into_inner().1).await?;
+    let team = found(&admin, &edge.front.reader, id.into_inner().1).await?;
     enrollment::replace(&edge, Some(team.id), secrets, &admin.name).await?;
     let shown = enrollment::reveal(&edge, Some(team.id), &admin.name).await?;
     Ok(HttpResponse::Ok().json(json!({ "secrets": shown })))
@@ -118,24 +119,27 @@ pub async fn transfer(admin: Asking, payload: Payload, edge: Data<AdminEdge>) ->
             format!("at most {MAX_IDS} hosts at once; use hosts/transfer/filter for more"),
         ));
     }
-    move_hosts(&edge, team_id, Movers::Hosts(hosts), &admin.name).await
+    reach::hosts(&admin, &edge, &hosts).await?;
+    move_hosts(&edge, team_id, Movers::Hosts(hosts), &admin).await
 }
 
 /// `POST …/hosts/transfer/filter`
 pub async fn transfer_filter(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let TransferFilter { team_id, filters } = read_json(&edge.budget, payload).await?;
-    let movers = Movers::Filter(filters.0.filter(edge.front.clock.now())?);
-    move_hosts(&edge, team_id, movers, &admin.name).await
+    let movers = Movers::Filter(reach::within(&admin, filters.0.filter(edge.front.clock.now())?)?);
+    move_hosts(&edge, team_id, movers, &admin).await
 }
 
 async fn move_hosts(
     edge: &AdminEdge,
     team_id: Option<i64>,
     movers: Movers,
-    by: &str,
+    admin: &Admin,
 ) -> Result<HttpResponse, ApiError> {
     // 0 is Fleet's name for "no team".
-    let transfer = Transfer { team_id: team_id.filter(|id| *id != 0), movers, asked_by: by.to_owned() };
+    let team_id = team_id.filter(|id| *id != 0);
+    admin.demand(team_id)?;
+    let transfer = Transfer { team_id, movers, asked_by: admin.name.clone() };
     edge.front.steward.ask(transfer, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({})))
 }
@@ -145,7 +149,8 @@ async fn answer(edge: &AdminEdge, team: &team::Model) -> Result<HttpResponse, Ap
     Ok(HttpResponse::Ok().json(json!({ "team": show(team, &counts) })))
 }
 
-async fn found(reader: &Reader, id: i64) -> Result<team::Model, ApiError> {
+async fn found(admin: &Admin, reader: &Reader, id: i64) -> Result<team::Model, ApiError> {
+    admin.demand(Some(id))?;
     team::by_id(reader, id).await?.ok_or_else(|| ApiError::not_found("Team was not found in the datastore"))
 }
 

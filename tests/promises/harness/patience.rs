@@ -19,8 +19,8 @@ pub(crate) async fn patiently<T>(mut act: impl AsyncFnMut() -> Result<T, DeviceE
             Ok(done) => return done,
             Err(error) => error,
         };
-        let rest = error.is_passing().filter(|_| Instant::now() < until);
-        let rest = rest.unwrap_or_else(|| panic!("the device did not get on: {error}"));
+        let rest = error.is_passing().unwrap_or_default();
+        assert!(error.is_passing().is_some() && Instant::now() < until, "the device did not get on: {error}");
         sleep(rest.unwrap_or(A_MOMENT)).await;
     }
 }
