@@ -52,6 +52,24 @@ pub async fn of_uuids(reader: &Reader, uuids: Vec<String>) -> Result<Vec<Target>
         .await
 }
 
+/// The hosts with these row numbers, as [`of_uuids`] gives them.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of_ids(reader: &Reader, ids: Vec<i64>) -> Result<Vec<Target>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut found = Vec::with_capacity(ids.len());
+            for some in ids.chunks(1000) {
+                let named = host::Column::Id.is_in(some.iter().copied());
+                let query = channels().filter(host::is_there()).filter(named);
+                found.extend(query.into_model::<Target>().all(&database).await?);
+            }
+            Ok(found)
+        })
+        .await
+}
+
 /// The teams that these hosts are in, `None` among them for hosts of none.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod apple_commands;
 mod apple_enroll;
 mod audit;
 mod brakes;
+mod command_forms;
 mod conformance;
 mod crash_hosts;
 mod crash_singletons;

@@ -2,15 +2,18 @@
 //!
 //! Arguments may be secrets (passwords, unlock tokens), so `Debug` shows none of them. Never here: which command a host is
 //! sent next, and whether an administrator may send it. What is known of each type stands in
-//! [`request_types`].
+//! [`request_types`](super::request_types) and [`command_keys`].
 //!
 //! Start with [`Command`].
 
 use std::fmt;
 
+use serde_json::{Map, Value as Json};
+
+use super::command_keys::{self, ArgumentError};
 use super::fields::{FieldError, Fields};
+use super::json::{self, JsonError};
 use super::plist::{Dictionary, PlistError, Value, parse, to_xml};
-use super::request_types;
 use crate::ids::CommandUuid;
 
 /// The longest `RequestType`, in characters. Apple's longest has 31.
@@ -31,6 +34,9 @@ pub enum CommandError {
     /// The document is not a property list that this server reads.
     #[error(transparent)]
     Plist(#[from] PlistError),
+    /// The JSON form holds what no property list can.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// An entry is missing or not as documented.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -83,6 +89,32 @@ impl Command {
         Self::from_entries(uuid, entries)
     }
 
+    /// Builds a command from our JSON form: the entries of the document's `Command` as one object, with the type as
+    /// `request_type` or `RequestType`, and a name as `command_uuid` if it shall have another than `fallback`. Data is Base64
+    /// text where the type's keys are known; elsewhere see [`json`].
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn from_json(mut form: Map<String, Json>, fallback: CommandUuid) -> Result<Self, CommandError> {
+        let uuid = match form.remove("command_uuid") {
+            Some(name) => {
+                let name = name.as_str().and_then(CommandUuid::parse);
+                name.ok_or(FieldError::BadCharacter("command_uuid"))?
+            }
+            None => fallback,
+        };
+        if let Some(request_type) = form.remove("request_type") {
+            form.insert("RequestType".to_owned(), request_type);
+        }
+        let Value::Dictionary(mut entries) = json::to_value(&Json::Object(form))? else {
+            return Err(FieldError::NotADictionary.into());
+        };
+        if let Some(request_type) = entries.get("RequestType").and_then(Value::as_string).map(str::to_owned) {
+            command_keys::read_base64(&request_type, &mut entries);
+        }
+        Self::from_entries(uuid, entries)
+    }
+
     /// Builds a command of any type, also one that this server does not know.
     ///
     /// # Errors
@@ -113,10 +145,12 @@ impl Command {
         &self.entries
     }
 
-    /// The arguments that Apple requires for this type and that are absent.
-    pub fn missing_arguments(&self) -> Vec<&'static str> {
-        let required = request_types::facts(&self.request_type).required;
-        required.iter().copied().filter(|key| !self.entries.contains_key(key)).collect()
+    /// Checks the arguments of a type that Apple documents; others have nothing wrong.
+    ///
+    /// # Errors
+    /// The first argument that is absent or of the wrong type.
+    pub fn check(&self) -> Result<(), ArgumentError> {
+        command_keys::check(&self.request_type, &self.entries)
     }
 
     /// The command document as a device reads it.

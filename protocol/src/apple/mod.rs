@@ -10,6 +10,7 @@
 pub mod channel;
 pub mod check_in;
 pub mod command;
+pub mod command_keys;
 pub mod danger;
 pub mod declarative;
 pub mod enrollment_profile;

@@ -1,6 +1,7 @@
-//! What the queue has to know of each command type, as one table.
+//! What the queue has to know of each command type, as one table. Their arguments stand in
+//! [`command_keys`](super::command_keys).
 //!
-//! Channels and required keys: Apple's published schema (iOS 18.1, macOS 15.1). Lifetimes, coalescing and the ban on
+//! Channels: Apple's published schema (iOS 18.1, macOS 15.1). Lifetimes, coalescing and the ban on
 //! blind repetition are this server's rules. A channel is listed when any platform allows the command there, because the
 //! platform of a device is not known here. Types that are not in the table are let through with the ordinary facts.
 //!
@@ -23,8 +24,6 @@ pub struct RequestFacts {
     pub coalescing: Coalescing,
     /// Doing it twice does harm, so it is not sent again after "sent without answer" without a reason to.
     pub no_blind_resend: bool,
-    /// The keys of `Command` that Apple requires.
-    pub required: &'static [&'static str],
     channels: u8,
 }
 
@@ -48,11 +47,11 @@ impl RequestFacts {
 
 /// The facts of a command type; those of an ordinary command for a type that is not in the table.
 pub fn facts(request_type: &str) -> RequestFacts {
-    let unknown = ("", EVERYWHERE, ORDINARY, &[][..]);
+    let unknown = ("", EVERYWHERE, ORDINARY);
     let found = TABLE.binary_search_by(|row| row.0.cmp(request_type));
-    let (request_type, channels, life, required) = found.map_or(unknown, |index| TABLE[index]);
+    let (request_type, channels, life) = found.map_or(unknown, |index| TABLE[index]);
     let Life { time_to_live, coalescing, no_blind_resend } = life;
-    RequestFacts { request_type, time_to_live, coalescing, no_blind_resend, required, channels }
+    RequestFacts { request_type, time_to_live, coalescing, no_blind_resend, channels }
 }
 
 /// Every command type of the table, in alphabetical order.
@@ -68,7 +67,7 @@ struct Life {
     no_blind_resend: bool,
 }
 
-type Row = (&'static str, u8, Life, &'static [&'static str]);
+type Row = (&'static str, u8, Life);
 
 const ORDINARY: Life =
     Life { time_to_live: DAY.saturating_mul(7), coalescing: Coalescing::Never, no_blind_resend: false };
@@ -93,72 +92,72 @@ const EVERYWHERE: u8 = NOT_SHARED | SHARED;
 /// Sorted by name; searched by halving.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    ("AccountConfiguration", DEVICE, ORDINARY, &[]),
-    ("ActivationLockBypassCode", DEVICE, ORDINARY, &[]),
-    ("ActiveNSExtensions", USER, INVENTORY, &[]),
-    ("ApplyRedemptionCode", DEVICE, ONCE, &["Identifier", "RedemptionCode"]),
-    ("AvailableOSUpdates", DEVICE, INVENTORY, &[]),
-    ("CertificateList", NOT_SHARED, INVENTORY, &[]),
-    ("ClearActivationLockBypassCode", DEVICE, ORDINARY, &[]),
-    ("ClearPasscode", DEVICE, ONCE, &["UnlockToken"]),
-    ("ClearRestrictionsPassword", DEVICE, ONCE, &[]),
-    ("ContentCachingInformation", DEVICE, INVENTORY, &[]),
-    ("DeclarativeManagement", EVERYWHERE, NEWEST, &[]),
-    ("DeleteUser", DEVICE, ONCE, &[]),
-    ("DeviceConfigured", DEVICE, ORDINARY, &[]),
-    ("DeviceInformation", EVERYWHERE, INVENTORY, &["Queries"]),
-    ("DeviceLocation", DEVICE, ORDINARY, &[]),
-    ("DeviceLock", ANY_DEVICE, LASTING, &[]),
-    ("DisableLostMode", DEVICE, ORDINARY, &[]),
-    ("DisableRemoteDesktop", DEVICE, ORDINARY, &[]),
-    ("EnableLostMode", DEVICE, ORDINARY, &[]),
-    ("EnableRemoteDesktop", DEVICE, ORDINARY, &[]),
-    ("EraseDevice", DEVICE, LASTING, &[]),
-    ("InstallApplication", NOT_SHARED, ORDINARY, &[]),
-    ("InstallEnterpriseApplication", ANY_DEVICE, ORDINARY, &[]),
-    ("InstallMedia", ANY_DEVICE | USER, ORDINARY, &["MediaType"]),
-    ("InstallProfile", EVERYWHERE, ORDINARY, &["Payload"]),
-    ("InstallProvisioningProfile", ANY_DEVICE, ORDINARY, &["ProvisioningProfile"]),
-    ("InstalledApplicationList", ANY_DEVICE | USER, INVENTORY, &[]),
-    ("InviteToProgram", DEVICE | USER | SHARED, ORDINARY, &["ProgramID", "InvitationURL"]),
-    ("LOMDeviceRequest", DEVICE, ONCE, &["RequestList"]),
-    ("LOMSetupRequest", DEVICE, ORDINARY, &[]),
-    ("LogOutUser", DEVICE, ONCE, &[]),
-    ("ManagedApplicationAttributes", ANY_DEVICE, INVENTORY, &["Identifiers"]),
-    ("ManagedApplicationConfiguration", ANY_DEVICE, INVENTORY, &["Identifiers"]),
-    ("ManagedApplicationFeedback", ANY_DEVICE | USER, ORDINARY, &["Identifiers"]),
-    ("ManagedApplicationList", NOT_SHARED, INVENTORY, &[]),
-    ("ManagedMediaList", ANY_DEVICE, INVENTORY, &[]),
-    ("NSExtensionMappings", USER, INVENTORY, &[]),
-    ("OSUpdateStatus", DEVICE, INVENTORY, &[]),
-    ("PlayLostModeSound", DEVICE, ORDINARY, &[]),
-    ("ProfileList", EVERYWHERE, INVENTORY, &[]),
-    ("ProvisioningProfileList", ANY_DEVICE, INVENTORY, &[]),
-    ("RefreshCellularPlans", DEVICE, ORDINARY, &["eSIMServerURL"]),
-    ("RemoveApplication", ANY_DEVICE, ORDINARY, &["Identifier"]),
-    ("RemoveMedia", ANY_DEVICE, ORDINARY, &["MediaType"]),
-    ("RemoveProfile", EVERYWHERE, ORDINARY, &["Identifier"]),
-    ("RemoveProvisioningProfile", ANY_DEVICE, ORDINARY, &["UUID"]),
-    ("RequestMirroring", ANY_DEVICE, ORDINARY, &[]),
-    ("RequestUnlockToken", DEVICE, ORDINARY, &[]),
-    ("RestartDevice", DEVICE, ONCE, &[]),
-    ("Restrictions", DEVICE | SHARED, INVENTORY, &[]),
-    ("RotateFileVaultKey", DEVICE, ONCE, &["KeyType", "FileVaultUnlock"]),
-    ("ScheduleOSUpdate", DEVICE, ORDINARY, &["Updates"]),
-    ("ScheduleOSUpdateScan", DEVICE, ORDINARY, &[]),
-    ("SecurityInfo", NOT_SHARED, INVENTORY, &[]),
-    ("SetAutoAdminPassword", DEVICE, ONCE, &["GUID", "passwordHash"]),
-    ("SetFirmwarePassword", DEVICE, ONCE, &["NewPassword"]),
-    ("SetRecoveryLock", DEVICE, ONCE, &["NewPassword"]),
-    ("Settings", EVERYWHERE, ORDINARY, &["Settings"]),
-    ("ShutDownDevice", DEVICE, ONCE, &[]),
-    ("StopMirroring", DEVICE, ORDINARY, &[]),
-    ("UnlockUserAccount", DEVICE, ORDINARY, &["UserName"]),
-    ("UserConfigured", SHARED, ORDINARY, &[]),
-    ("UserList", DEVICE, INVENTORY, &[]),
-    ("ValidateApplications", ANY_DEVICE, ORDINARY, &[]),
-    ("VerifyFirmwarePassword", DEVICE, ORDINARY, &["Password"]),
-    ("VerifyRecoveryLock", DEVICE, ORDINARY, &["Password"]),
+    ("AccountConfiguration", DEVICE, ORDINARY),
+    ("ActivationLockBypassCode", DEVICE, ORDINARY),
+    ("ActiveNSExtensions", USER, INVENTORY),
+    ("ApplyRedemptionCode", DEVICE, ONCE),
+    ("AvailableOSUpdates", DEVICE, INVENTORY),
+    ("CertificateList", NOT_SHARED, INVENTORY),
+    ("ClearActivationLockBypassCode", DEVICE, ORDINARY),
+    ("ClearPasscode", DEVICE, ONCE),
+    ("ClearRestrictionsPassword", DEVICE, ONCE),
+    ("ContentCachingInformation", DEVICE, INVENTORY),
+    ("DeclarativeManagement", EVERYWHERE, NEWEST),
+    ("DeleteUser", DEVICE, ONCE),
+    ("DeviceConfigured", DEVICE, ORDINARY),
+    ("DeviceInformation", EVERYWHERE, INVENTORY),
+    ("DeviceLocation", DEVICE, ORDINARY),
+    ("DeviceLock", ANY_DEVICE, LASTING),
+    ("DisableLostMode", DEVICE, ORDINARY),
+    ("DisableRemoteDesktop", DEVICE, ORDINARY),
+    ("EnableLostMode", DEVICE, ORDINARY),
+    ("EnableRemoteDesktop", DEVICE, ORDINARY),
+    ("EraseDevice", DEVICE, LASTING),
+    ("InstallApplication", NOT_SHARED, ORDINARY),
+    ("InstallEnterpriseApplication", ANY_DEVICE, ORDINARY),
+    ("InstallMedia", ANY_DEVICE | USER, ORDINARY),
+    ("InstallProfile", EVERYWHERE, ORDINARY),
+    ("InstallProvisioningProfile", ANY_DEVICE, ORDINARY),
+    ("InstalledApplicationList", ANY_DEVICE | USER, INVENTORY),
+    ("InviteToProgram", DEVICE | USER | SHARED, ORDINARY),
+    ("LOMDeviceRequest", DEVICE, ONCE),
+    ("LOMSetupRequest", DEVICE, ORDINARY),
+    ("LogOutUser", DEVICE, ONCE),
+    ("ManagedApplicationAttributes", ANY_DEVICE, INVENTORY),
+    ("ManagedApplicationConfiguration", ANY_DEVICE, INVENTORY),
+    ("ManagedApplicationFeedback", ANY_DEVICE | USER, ORDINARY),
+    ("ManagedApplicationList", NOT_SHARED, INVENTORY),
+    ("ManagedMediaList", ANY_DEVICE, INVENTORY),
+    ("NSExtensionMappings", USER, INVENTORY),
+    ("OSUpdateStatus", DEVICE, INVENTORY),
+    ("PlayLostModeSound", DEVICE, ORDINARY),
+    ("ProfileList", EVERYWHERE, INVENTORY),
+    ("ProvisioningProfileList", ANY_DEVICE, INVENTORY),
+    ("RefreshCellularPlans", DEVICE, ORDINARY),
+    ("RemoveApplication", ANY_DEVICE, ORDINARY),
+    ("RemoveMedia", ANY_DEVICE, ORDINARY),
+    ("RemoveProfile", EVERYWHERE, ORDINARY),
+    ("RemoveProvisioningProfile", ANY_DEVICE, ORDINARY),
+    ("RequestMirroring", ANY_DEVICE, ORDINARY),
+    ("RequestUnlockToken", DEVICE, ORDINARY),
+    ("RestartDevice", DEVICE, ONCE),
+    ("Restrictions", DEVICE | SHARED, INVENTORY),
+    ("RotateFileVaultKey", DEVICE, ONCE),
+    ("ScheduleOSUpdate", DEVICE, ORDINARY),
+    ("ScheduleOSUpdateScan", DEVICE, ORDINARY),
+    ("SecurityInfo", NOT_SHARED, INVENTORY),
+    ("SetAutoAdminPassword", DEVICE, ONCE),
+    ("SetFirmwarePassword", DEVICE, ONCE),
+    ("SetRecoveryLock", DEVICE, ONCE),
+    ("Settings", EVERYWHERE, ORDINARY),
+    ("ShutDownDevice", DEVICE, ONCE),
+    ("StopMirroring", DEVICE, ORDINARY),
+    ("UnlockUserAccount", DEVICE, ORDINARY),
+    ("UserConfigured", SHARED, ORDINARY),
+    ("UserList", DEVICE, INVENTORY),
+    ("ValidateApplications", ANY_DEVICE, ORDINARY),
+    ("VerifyFirmwarePassword", DEVICE, ORDINARY),
+    ("VerifyRecoveryLock", DEVICE, ORDINARY),
 ];
 
 #[cfg(test)]
@@ -177,7 +176,7 @@ mod tests {
         let unknown = facts("TurnIntoPumpkin");
         assert_eq!((unknown.request_type, unknown.time_to_live, unknown.no_blind_resend), ("", DAY * 7, false));
         assert_eq!(unknown.coalescing, Coalescing::Never);
-        assert!(unknown.required.is_empty() && ChannelKind::ALL.into_iter().all(|kind| unknown.allows(kind)));
+        assert!(ChannelKind::ALL.into_iter().all(|kind| unknown.allows(kind)));
     }
 
     #[test]
@@ -227,12 +226,5 @@ mod tests {
             let allowed: Vec<ChannelKind> = allowed(request_type);
             assert_eq!(allowed, expected, "{request_type}");
         }
-    }
-
-    #[test]
-    fn required_keys_are_those_of_apples_schema() {
-        assert_eq!(facts("InstallProfile").required, ["Payload"]);
-        assert_eq!(facts("RotateFileVaultKey").required, ["KeyType", "FileVaultUnlock"]);
-        assert!(facts("EraseDevice").required.is_empty());
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::Asking;
-use super::commands::dispatch;
+use super::command_run::dispatch;
 use super::host_filter::Filters;
 use super::hosts::{MAX_IDS, not_found};
 use super::{reach, targets};
@@ -59,7 +59,8 @@ pub async fn unenroll(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEd
     let host = reach::host(&admin, &edge, id.into_inner().1).await?;
     let uuid = CommandUuid::from(uuid::Uuid::new_v4());
     let command = Command::remove_profile(uuid, PROFILE_IDENTIFIER);
-    let targets = targets::by_host_uuids(&admin, &edge.front.reader, host.uuid.into_iter().collect(), &command).await?;
+    let hosts = targets::Hosts::Ids(vec![host.id]);
+    let targets = targets::by_hosts(&admin, &edge.front.reader, hosts, &command).await?;
     let dispatch = dispatch(&command, 0, targets.channels, &admin.name, None);
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await? {
         Dispatched::Queued => Ok(HttpResponse::NoContent().finish()),

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod brakes;
+pub mod command_run;
 pub mod commands;
 pub mod enrollment;
 mod host_filter;
@@ -9,6 +10,7 @@ pub mod host_removal;
 pub mod host_report;
 pub mod host_summary;
 pub mod hosts;
+mod idempotent;
 pub mod labels;
 mod naming;
 pub mod nano;

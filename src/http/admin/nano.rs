@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::auth::{Admin, Asking};
-use super::commands::{MAX_COMMAND_BYTES, dispatch};
+use super::command_run::{MAX_COMMAND_BYTES, dispatch};
 use super::reach;
 use super::targets::takes;
 use crate::http::DEADLINE;

@@ -26,31 +26,46 @@ pub(super) struct Targets {
     pub(super) platform: String,
 }
 
+/// Hosts that a request names.
+pub(super) enum Hosts {
+    /// By UUID.
+    Uuids(Vec<String>),
+    /// By number; ours.
+    Ids(Vec<i64>),
+}
+
 /// Finds the hosts' device channels for a command; all of them must be on, of one platform, as Fleet requires, and of a
 /// kind that takes the command.
-pub(super) async fn by_host_uuids(
+pub(super) async fn by_hosts(
     admin: &Admin,
     reader: &Reader,
-    mut uuids: Vec<String>,
+    hosts: Hosts,
     command: &Command,
 ) -> Result<Targets, ApiError> {
-    uuids.sort_unstable();
-    uuids.dedup();
-    let found = target::of_uuids(reader, uuids.clone()).await?;
+    let (name, wanted, found) = match hosts {
+        Hosts::Uuids(uuids) => {
+            let wanted = uuids.iter().collect::<HashSet<_>>().len();
+            ("host_uuids", wanted, target::of_uuids(reader, uuids).await?)
+        }
+        Hosts::Ids(ids) => {
+            let wanted = ids.iter().collect::<HashSet<_>>().len();
+            ("host_ids", wanted, target::of_ids(reader, ids).await?)
+        }
+    };
     let known: HashSet<i64> = found.iter().map(|one| one.host_id).collect();
-    if known.is_empty() || known.len() < uuids.len() {
+    if known.is_empty() || known.len() < wanted {
         let reason = "No hosts targeted. Make sure you provide a valid UUID.";
-        return Err(ApiError::because(StatusCode::NOT_FOUND, "host_uuids", reason));
+        return Err(ApiError::because(StatusCode::NOT_FOUND, name, reason));
     }
     found.iter().try_for_each(|one| admin.demand(one.team_id))?;
     let platform = found.first().map(|one| one.platform.clone()).unwrap_or_default();
     if found.iter().any(|one| one.platform != platform) {
-        return Err(ApiError::invalid("host_uuids", "All hosts must be on the same platform."));
+        return Err(ApiError::invalid(name, "All hosts must be on the same platform."));
     }
     let mut channels: Vec<(Target, i16)> = found.iter().filter_map(device_channel).collect();
     channels.dedup_by_key(|(target, _)| target.host);
     if channels.len() < known.len() {
-        return Err(ApiError::because(StatusCode::PRECONDITION_FAILED, "host_uuids", MDM_OFF));
+        return Err(ApiError::because(StatusCode::PRECONDITION_FAILED, name, MDM_OFF));
     }
     if channels.iter().any(|(_, kind)| !takes(*kind, command)) {
         let reason = format!("{} is not for this kind of enrollment.", command.request_type());

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::apple::plist::tests::any_value;
+use crate::apple::request_types;
 
 const MAX: usize = 1 << 20;
 
@@ -66,14 +68,28 @@ fn a_document_that_is_not_a_command_is_refused_by_name() {
 #[test]
 fn a_command_that_this_server_does_not_know_is_built_all_the_same() {
     let command = Command::new(uuid("u"), "com.example.New-Thing_2", Dictionary::new()).unwrap();
-    assert_eq!(command.missing_arguments(), Vec::<&str>::new());
+    assert!(command.check().is_ok());
     assert_eq!(Command::new(uuid("u"), "a b", Dictionary::new()), Err(CommandError::RequestType));
 }
 
 #[test]
-fn missing_arguments_are_named() {
-    let rotate = Command::new(uuid("u"), "RotateFileVaultKey", Dictionary::new()).unwrap();
-    assert_eq!(rotate.missing_arguments(), ["KeyType", "FileVaultUnlock"]);
+fn a_command_from_json_is_the_one_from_a_property_list() {
+    let form = |json: serde_json::Value| {
+        let serde_json::Value::Object(form) = json else { panic!("an object") };
+        Command::from_json(form, uuid("fallback"))
+    };
+    let install = form(json!({ "request_type": "InstallProfile", "Payload": "PHBsaXN0Lz4=" })).unwrap();
+    assert_eq!(install, Command::install_profile(uuid("fallback"), b"<plist/>"));
+    let lock = form(json!({ "RequestType": "DeviceLock", "command_uuid": "mine", "PIN": "123456" })).unwrap();
+    let arguments = DeviceLock { pin: Some("123456".to_owned()), ..DeviceLock::default() };
+    assert_eq!(lock, Command::device_lock(uuid("mine"), arguments));
+    let dated = form(json!({ "request_type": "New", "At": { "$date": "2026-11-21T09:30:00Z" } })).unwrap();
+    assert!(matches!(dated.entries()["At"], Value::Date(_)));
+    assert!(matches!(form(json!({ "request_type": "X", "Y": null })), Err(CommandError::Json(_))));
+    assert!(matches!(form(json!({ "request_type": 7 })), Err(CommandError::Field(_))));
+    assert!(matches!(form(json!({ "request_type": "X", "command_uuid": 7 })), Err(CommandError::Field(_))));
+    assert!(form(json!({ "$data": "AAAA" })).is_err());
+    assert!(form(json!({})).is_err());
 }
 
 #[test]
@@ -98,7 +114,7 @@ fn our_own_commands_have_the_documented_keys_and_nothing_unset() {
         assert_eq!(command.request_type(), request_type);
         let present: Vec<&String> = command.entries().keys().filter(|key| *key != "RequestType").collect();
         assert_eq!(present, keys, "{request_type}");
-        assert!(command.missing_arguments().is_empty(), "{request_type}");
+        assert!(command.check().is_ok(), "{request_type}");
         assert_eq!(request_types::facts(request_type).request_type, request_type);
         assert_eq!(Command::parse(&command.to_xml(), MAX, uuid("fallback")), Ok(command));
     }

@@ -112,6 +112,7 @@ pub(crate) fn json() -> Vec<Vec<u8>> {
         r#"{"reason":"Unregistered","timestamp":1795253400000}"#,
         r#"{"RequestType":"Settings","Settings":[{"Item":"Wallpaper","Image":{"$data":"AAEC"},"Where":3}]}"#,
         r#"{"a":{"$date":"2026-11-21T09:30:00Z"},"b":[1,-2,3.5,true,"text"],"c":18446744073709551615}"#,
+        r#"{"request_type":"DeviceLock","command_uuid":"u","PIN":"123456","Message":"text"}"#,
         r#"{"command":"PHBsaXN0Lz4=","host_uuids":["A","B"],"priority":3}"#,
     ]
     .map(|text| text.as_bytes().to_vec())

@@ -62,7 +62,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("message", (TEXT, 150), &["message::parse"], seeds::messages, message),
     target("plist", (TEXT, 150), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
     target("report_json", (TEXT, 70), &["json::from_xml"], seeds::messages, report_json),
-    target("command", (TEXT, 80), &["command::parse"], seeds::commands, command),
+    target("command", (TEXT, 80), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
     target("status", (TEXT, 70), &["declarative::parse"], seeds::json, status),
@@ -165,7 +165,7 @@ fn command(input: &[u8]) {
         let again = Command::parse(&command.to_xml(), usize::MAX, fallback).expect("what we write we read");
         assert_eq!(again.uuid(), command.uuid());
         assert_eq!(again.to_xml(), command.to_xml());
-        let _ = command.missing_arguments();
+        let _ = command.check();
     }
 }
 
@@ -220,6 +220,13 @@ fn admin_json(input: &[u8]) {
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(input) else { return };
     if let Ok(value) = json::to_value(&json) {
         plist::parse(&plist::to_xml(&value), usize::MAX).expect("what we write we read");
+    }
+    let fallback = CommandUuid::parse("fallback").expect("it is short");
+    if let serde_json::Value::Object(form) = json
+        && let Ok(command) = Command::from_json(form, fallback.clone())
+    {
+        Command::parse(&command.to_xml(), usize::MAX, fallback).expect("what we write we read");
+        let _ = command.check();
     }
 }
 

@@ -219,7 +219,7 @@ impl Device {
         if !known || foreign.contains(&request_type) {
             return Ok(Answer::invalid_request_type(request_type));
         }
-        if !command.missing_arguments().is_empty() {
+        if command.check().is_err() {
             return Ok(Answer::malformed());
         }
         let certificates = self.certificates();

@@ -79,10 +79,24 @@ fn profile(identifier: &str) -> Profile {
     }
 }
 
+/// Arguments of `LOMDeviceRequest`.
+fn lights_out() -> Dictionary {
+    let request = vec![
+        ("DeviceRequestType", "Reset".into()),
+        ("DeviceRequestUUID", "1".into()),
+        ("DeviceDNSName", "mac.example.com".into()),
+        ("PrimaryIPv6AddressList", Value::Array(Vec::new())),
+        ("SecondaryIPv6AddressList", Value::Array(Vec::new())),
+        ("LOMProtocolVersion", 1.into()),
+    ];
+    entries([("RequestList", dictionaries(vec![request]))])
+}
+
 /// Arguments with which a new device can do each command.
 fn sound_arguments(device: &Device) -> BTreeMap<&'static str, Dictionary> {
     let unlock_token = device.contents.unlock_token().unwrap_or_default().to_vec();
     let text = |key, value: &str| entries([(key, value.into())]);
+    let update = vec![("ProductKey", "1".into()), ("InstallAction", "Default".into())];
     BTreeMap::from([
         ("ApplyRedemptionCode", entries([("Identifier", "com.example.a".into()), ("RedemptionCode", "X".into())])),
         ("ClearPasscode", entries([("UnlockToken", Value::Data(unlock_token))])),
@@ -99,7 +113,7 @@ fn sound_arguments(device: &Device) -> BTreeMap<&'static str, Dictionary> {
             "InviteToProgram",
             entries([("ProgramID", "com.apple.cloudvpp".into()), ("InvitationURL", "https://a.b".into())]),
         ),
-        ("LOMDeviceRequest", entries([("RequestList", dictionaries(vec![vec![("DeviceRequestUUID", "1".into())]]))])),
+        ("LOMDeviceRequest", lights_out()),
         ("ManagedApplicationAttributes", entries([("Identifiers", Value::Array(Vec::new()))])),
         ("ManagedApplicationConfiguration", entries([("Identifiers", Value::Array(Vec::new()))])),
         ("ManagedApplicationFeedback", entries([("Identifiers", Value::Array(Vec::new()))])),
@@ -112,7 +126,7 @@ fn sound_arguments(device: &Device) -> BTreeMap<&'static str, Dictionary> {
             "RotateFileVaultKey",
             entries([("KeyType", "personal".into()), ("FileVaultUnlock", Value::Dictionary(entries([])))]),
         ),
-        ("ScheduleOSUpdate", entries([("Updates", dictionaries(vec![vec![("ProductKey", "1".into())]]))])),
+        ("ScheduleOSUpdate", entries([("Updates", dictionaries(vec![update]))])),
         ("SetAutoAdminPassword", entries([("GUID", "1".into()), ("passwordHash", Value::Data(vec![1]))])),
         ("SetFirmwarePassword", text("NewPassword", "secret")),
         ("SetRecoveryLock", text("NewPassword", "secret")),

@@ -1,0 +1,186 @@
+//! Runs a command: a document in Base64 or our JSON form becomes a `Command`, checked; hosts become channels.
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actors::dispatcher::{Dispatch, Dispatched, Target};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use entities::enqueue;
+use entities::host_search::Filter;
+use protocol::apple::command::{Command, CommandError};
+use protocol::apple::request_types;
+use protocol::ids::CommandUuid;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::auth::{Admin, Asking};
+use super::idempotent::Answers;
+use super::reach;
+use super::targets::{self, Hosts, Targets};
+use crate::http::DEADLINE;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+
+/// The largest command, in bytes.
+pub(super) const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024;
+/// The largest request: a command in Base64, and host UUIDs.
+const MAX_REQUEST_BYTES: usize = 12 * 1024 * 1024;
+
+/// A command for hosts, as Fleet's tools send it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    /// A command document (plist) in Base64, with or without padding; or, ours, an object: see [`Command::from_json`].
+    command: Json,
+    /// The hosts; Fleet's older name is `device_ids`.
+    #[serde(alias = "device_ids", default)]
+    host_uuids: Vec<String>,
+    /// The hosts by their numbers; ours.
+    #[serde(default)]
+    host_ids: Vec<i64>,
+    /// Instead of hosts: all that have this label and take the command; ours.
+    label_id: Option<i64>,
+    /// Instead of hosts: all of this team that take the command; ours. 0: of no team.
+    team_id: Option<i64>,
+    /// Higher goes first; ours.
+    #[serde(default)]
+    priority: i16,
+}
+
+/// What was run.
+#[derive(Debug, Serialize)]
+struct Ran<'a> {
+    command_uuid: &'a str,
+    request_type: &'a str,
+    platform: &'a str,
+    /// Ours, for a command to a label or a team: how many hosts get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<usize>,
+    /// Ours, for a dangerous command that waits for a second admin: for how many hosts, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldFor>,
+}
+
+/// What a held command waits for.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct HeldFor {
+    hosts: usize,
+    message: String,
+}
+
+/// `POST …/commands/run`
+pub async fn run(
+    admin: Asking,
+    request: HttpRequest,
+    payload: Payload,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    let body = crate::http::read_admin(&edge.budget, payload, MAX_REQUEST_BYTES).await?;
+    let answers = Answers::of(&request, &edge, &admin.name, &body)?;
+    if let Some(answer) = answers.given().await? {
+        return Ok(answer);
+    }
+    let mut run: Run = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let command = read_command(run.command.take())?;
+    let targets = run.targets(&admin, &edge, &command).await?;
+    let ran = |held| {
+        let (command_uuid, request_type) = (command.uuid().as_str(), command.request_type());
+        let hosts = run.label_id.or(run.team_id).map(|_| targets.channels.len());
+        let ran = Ran { command_uuid, request_type, platform: &targets.platform, hosts, held };
+        serde_json::to_vec(&ran).map_err(|error| ApiError::bad_request(error.to_string()))
+    };
+    let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.channels.len(), &command)))?);
+    let to_keep = answers.to_keep(&queued, &held);
+    let dispatch = dispatch(&command, run.priority, targets.channels, &admin.name, to_keep);
+    match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
+        Ok(Dispatched::Queued) => Ok(HttpResponse::Ok().content_type("application/json").body(queued)),
+        Ok(Dispatched::Held) => Ok(HttpResponse::Accepted().content_type("application/json").body(held)),
+        // The same request may have come twice at once: then the other one's answer is ours.
+        Err(refusal) => answers.given().await?.ok_or_else(|| refusal.into()),
+    }
+}
+
+/// A command as its row says.
+pub(super) fn dispatch(
+    command: &Command,
+    priority: i16,
+    channels: Vec<Target>,
+    asked_by: &str,
+    answers: Option<enqueue::Answers>,
+) -> Dispatch {
+    let facts = request_types::facts(command.request_type());
+    Dispatch {
+        uuid: command.uuid().clone(),
+        request_type: command.request_type().to_owned(),
+        body: command.to_xml().into(),
+        asked_by: asked_by.to_owned(),
+        priority,
+        no_blind_resend: facts.no_blind_resend,
+        time_to_live: facts.time_to_live,
+        push: true,
+        channels,
+        answers,
+    }
+}
+
+impl Run {
+    /// The channels of the hosts that the request means: named ones, or those of a label or team.
+    async fn targets(&mut self, admin: &Admin, edge: &AdminEdge, command: &Command) -> Result<Targets, ApiError> {
+        let (uuids, ids) = (std::mem::take(&mut self.host_uuids), std::mem::take(&mut self.host_ids));
+        let group = self.label_id.or(self.team_id).is_some();
+        match (uuids.is_empty(), ids.is_empty(), group) {
+            (_, true, false) => targets::by_hosts(admin, &edge.front.reader, Hosts::Uuids(uuids), command).await,
+            (true, false, false) => targets::by_hosts(admin, &edge.front.reader, Hosts::Ids(ids), command).await,
+            (true, true, true) => {
+                let group = Filter { label: self.label_id, team: self.team_id, ..Filter::default() };
+                let group = reach::within(admin, group)?;
+                targets::by_filter(&edge.front.reader, group, command).await
+            }
+            _ => Err(ApiError::invalid("host_uuids", "use one of host_uuids, host_ids, and label_id with team_id")),
+        }
+    }
+}
+
+/// Reads a command in either form, and checks its arguments.
+fn read_command(form: Json) -> Result<Command, ApiError> {
+    let fresh = CommandUuid::from(uuid::Uuid::new_v4());
+    let command = match form {
+        Json::String(text) => read_document(&text, fresh)?,
+        Json::Object(form) => {
+            let invalid = |error: CommandError| ApiError::invalid("command", error.to_string());
+            let command = Command::from_json(form, fresh).map_err(invalid)?;
+            if command.to_xml().len() > MAX_COMMAND_BYTES {
+                return Err(ApiError::invalid("command", format!("is longer than {MAX_COMMAND_BYTES} bytes")));
+            }
+            command
+        }
+        _ => return Err(ApiError::invalid("command", "must be a plist in Base64, or an object with a request_type")),
+    };
+    command.check().map_err(|error| ApiError::invalid("command", error.to_string()))?;
+    Ok(command)
+}
+
+/// Reads a command document in Base64. The statuses are Fleet's.
+fn read_document(text: &str, fresh: CommandUuid) -> Result<Command, ApiError> {
+    let text = text.trim();
+    let decoded = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text.trim_end_matches('=')));
+    let document = decoded.map_err(|_| ApiError::bad_request("unable to decode base64 command"))?;
+    Command::parse(&document, MAX_COMMAND_BYTES, fresh).map_err(|error| {
+        let reason = format!("unable to decode plist command: {error}");
+        ApiError::because(StatusCode::UNSUPPORTED_MEDIA_TYPE, "command", reason)
+    })
+}
+
+impl HeldFor {
+    pub(super) fn hosts(hosts: usize, command: &Command) -> Self {
+        let message = format!(
+            "Held: too many hosts for {} within an hour. Another admin has to approve it: \
+             POST /api/v1/fleet/commands/{}/approve with {{\"hosts\": {hosts}}}",
+            command.request_type(),
+            command.uuid(),
+        );
+        Self { hosts, message }
+    }
+}
