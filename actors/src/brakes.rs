@@ -193,7 +193,9 @@ impl Brakes {
                 not_now_tally: 0,
                 sent_at: None,
                 expires_at: Timestamp::from_millis(released.expires_at),
-                after: None,
+                after: made.after_id,
+                needs_success: made.needs_success,
+                is_let_down: false,
                 no_blind_resend: released.no_blind_resend,
             };
             let (enrollment, generation) = (made.enrollment_id, Generation(made.generation));

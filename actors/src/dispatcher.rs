@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use entities::Writer;
-use entities::enqueue::{self, Answers, Brake, Channel, Enqueue, Queued};
+use entities::enqueue::{self, After, Answers, Brake, Channel, Enqueue, Queued};
 use protocol::apple::danger::Danger;
 use protocol::ids::{CommandUuid, Generation, HostId};
 use protocol::queue::{Entry, State};
@@ -50,6 +50,15 @@ pub enum Dispatched {
     Held,
 }
 
+/// How long a command stays worth doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeToLive {
+    /// As long as its type usually does, from the moment on at which devices may have it.
+    Usual(Duration),
+    /// Until a moment that somebody chose.
+    Until(Timestamp),
+}
+
 /// A channel that a command is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -76,7 +85,9 @@ pub struct Dispatch {
     /// Whether doing it twice is dangerous.
     pub no_blind_resend: bool,
     /// How long it stays worth doing.
-    pub time_to_live: Duration,
+    pub time_to_live: TimeToLive,
+    /// What must have ended before.
+    pub after: Option<After>,
     /// Whether hosts are pushed at once, rather than a little later.
     pub push: bool,
     /// Who gets it.
@@ -128,7 +139,9 @@ impl Dispatcher {
                 not_now_tally: 0,
                 sent_at: None,
                 expires_at,
-                after: None,
+                after: made.after_id,
+                needs_success: made.needs_success,
+                is_let_down: false,
                 no_blind_resend: dispatch.no_blind_resend,
             };
             let host = HostId(made.host_id);
@@ -178,7 +191,10 @@ impl Handler<Dispatch> for Dispatcher {
         crate::fault::point("dispatcher.dispatch");
         let now = self.clock.now();
         self.guard.gauge().turn(now);
-        let expires_at = now.plus(dispatch.time_to_live);
+        let (expires_at, expires_as_asked) = match dispatch.time_to_live {
+            TimeToLive::Usual(time) => (now.plus(time), false),
+            TimeToLive::Until(moment) => (moment, true),
+        };
         let due = self.due(&dispatch, if dispatch.push { now } else { now.plus(NO_PUSH) });
         let channel =
             |target: &Target| Channel { enrollment_id: target.enrollment, due_at: due.of(target.host).millis() };
@@ -190,6 +206,8 @@ impl Handler<Dispatch> for Dispatcher {
             priority: dispatch.priority,
             no_blind_resend: dispatch.no_blind_resend,
             expires_at: expires_at.millis(),
+            expires_as_asked,
+            after: dispatch.after.clone(),
             channels: dispatch.channels.iter().map(channel).collect(),
             brake: self.brake(&dispatch, now),
             answers: dispatch.answers.clone(),

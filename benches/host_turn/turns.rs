@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actors::ask::Refusal;
-use actors::dispatcher::{Dispatch, Target};
+use actors::dispatcher::{Dispatch, Target, TimeToLive};
 use actors::host::report::Report;
 use actors::host::{Original, Sender};
 use actors::tree::Parts;
@@ -152,7 +152,8 @@ async fn queue(parts: &Parts, uuid: &str, hosts: Vec<usize>) {
         asked_by: "bench".into(),
         priority: 0,
         no_blind_resend: false,
-        time_to_live: Duration::from_secs(86_400),
+        time_to_live: TimeToLive::Usual(Duration::from_secs(86_400)),
+        after: None,
         push: true,
         channels: hosts.into_iter().map(|host| Target { host: HostId(host as i64), enrollment: host as i64 }).collect(),
         answers: None,

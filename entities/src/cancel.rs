@@ -83,7 +83,7 @@ async fn cancel_of(
         .value(Column::ChangedAt, now)
         .cond_where(named.clone())
         .cond_where(with_us)
-        .returning(Query::returning().columns([Column::Id, Column::HostId, Column::EnrollmentId, Column::Generation]))
+        .returning(Query::returning().columns(Queued::COLUMNS))
         .to_owned();
     for row in transaction.query_all(&update).await? {
         cancelled.entries.push(Queued::read(&row)?);

@@ -7,6 +7,7 @@ use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, Entit
 use sea_orm::{DbErr, JoinType, QueryResult, QuerySelect};
 
 use crate::audit::{self, Event};
+use crate::awaited::Awaited;
 use crate::turn::{given, in_sizes, values};
 use crate::vault::{Sealed, Vault};
 use crate::{StoreError, Transaction, Writer, command, enrollment, held_command, host_times, idempotency, queue_entry};
@@ -28,6 +29,10 @@ pub struct Enqueue {
     pub no_blind_resend: bool,
     /// When it stops being worth doing.
     pub expires_at: i64,
+    /// Whether somebody chose that moment: then it counts also for a command that is released later.
+    pub expires_as_asked: bool,
+    /// The command of the same channels that must have ended before.
+    pub after: Option<After>,
     /// The channels it is for.
     pub channels: Vec<Channel>,
     /// What holds a dangerous command back; `None` for others.
@@ -45,6 +50,15 @@ pub struct Channel {
     pub enrollment_id: i64,
     /// When its host is due for the command.
     pub due_at: i64,
+}
+
+/// A command that another one waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// What devices call it.
+    pub uuid: String,
+    /// Whether it must have been acknowledged.
+    pub needs_success: bool,
 }
 
 /// When a dangerous command has to wait for a second admin.
@@ -87,19 +101,41 @@ pub struct Queued {
     pub enrollment_id: i64,
     /// The channel's generation.
     pub generation: i32,
+    /// See [`queue_entry::Model::after_id`].
+    pub after_id: Option<i64>,
+    /// See [`queue_entry::Model::needs_success`].
+    pub needs_success: bool,
 }
 
 impl Queued {
     /// What is known of an entry.
     pub(crate) fn of(entry: &queue_entry::Model) -> Self {
-        let (entry_id, host_id) = (entry.id, entry.host_id);
-        Self { entry_id, host_id, enrollment_id: entry.enrollment_id, generation: entry.generation }
+        Self {
+            entry_id: entry.id,
+            host_id: entry.host_id,
+            enrollment_id: entry.enrollment_id,
+            generation: entry.generation,
+            after_id: entry.after_id,
+            needs_success: entry.needs_success,
+        }
     }
 
-    /// Reads what a statement returned: id, host, enrollment, generation.
+    /// The columns that [`read`](Self::read) reads.
+    pub(crate) const COLUMNS: [queue_entry::Column; 6] = {
+        use queue_entry::Column as Of;
+        [Of::Id, Of::HostId, Of::EnrollmentId, Of::Generation, Of::AfterId, Of::NeedsSuccess]
+    };
+
+    /// Reads what a statement returned of [`COLUMNS`](Self::COLUMNS).
     pub(crate) fn read(row: &QueryResult) -> Result<Self, DbErr> {
-        let (entry_id, host_id) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        Ok(Self { entry_id, host_id, enrollment_id: row.try_get_by_index(2)?, generation: row.try_get_by_index(3)? })
+        Ok(Self {
+            entry_id: row.try_get_by_index(0)?,
+            host_id: row.try_get_by_index(1)?,
+            enrollment_id: row.try_get_by_index(2)?,
+            generation: row.try_get_by_index(3)?,
+            after_id: row.try_get_by_index(4)?,
+            needs_success: row.try_get_by_index(5)?,
+        })
     }
 }
 
@@ -221,7 +257,7 @@ async fn hold(
         hosts: Set(i64::try_from(request.channels.len()).unwrap_or(i64::MAX)),
         state: Set(held_command::WAITING),
         waits_until: Set(brake.waits_until),
-        time_to_live: Set(request.expires_at.saturating_sub(request.now)),
+        time_to_live: Set(if request.expires_as_asked { 0 } else { request.expires_at.saturating_sub(request.now) }),
         decided_by: Set(None),
         decided_at: Set(None),
     };
@@ -251,9 +287,11 @@ impl Enqueue {
     }
 
     /// What an entry takes from its request.
-    fn values(&self, command_id: i64, channel: Channel, state: i16) -> Vec<Value> {
+    fn values(&self, command_id: i64, channel: Channel, state: i16, after: &Awaited) -> Vec<Value> {
         let mut values: Vec<Value> = vec![channel.enrollment_id.into(), command_id.into(), self.priority.into()];
         values.extend([self.no_blind_resend.into(), self.now.into(), self.expires_at.into(), state.into()]);
+        let needs_success = self.after.as_ref().is_some_and(|after| after.needs_success);
+        values.extend([after.entry_of(&self.uuid, channel.enrollment_id).into(), needs_success.into()]);
         values
     }
 }
@@ -274,32 +312,29 @@ async fn insert_entries(
     let of_channel = [To::HostId, To::Generation];
     let of_request =
         [To::EnrollmentId, To::CommandId, To::Priority, To::NoBlindResend, To::CreatedAt, To::ExpiresAt, To::State];
+    let of_after = [To::AfterId, To::NeedsSuccess];
+    let after = Awaited::by(transaction, asked.iter().map(|(_, request)| *request)).await?;
     let mut made: HashMap<i64, Vec<Queued>> = HashMap::with_capacity(asked.len());
     for some in in_sizes(&rows) {
-        let values = values(some.iter().map(|(id, request, channel)| request.values(*id, *channel, state)));
+        let values = values(some.iter().map(|(id, request, channel)| request.values(*id, *channel, state, &after)));
         let is_one = Expr::col((enrollment::Entity, enrollment::Column::Id)).eq(given("column1"));
         let from = Query::select()
             .columns([enrollment::Column::HostId, enrollment::Column::Generation].map(|of| (enrollment::Entity, of)))
-            .exprs(["column1", "column2", "column3", "column4", "column5", "column6", "column7", "column5"].map(given))
+            .exprs(["column1", "column2", "column3", "column4", "column5", "column6", "column7"].map(given))
+            .exprs(["column8", "column9", "column5"].map(given))
             .from(values)
             .join(JoinType::InnerJoin, enrollment::Entity, is_one)
             .and_where(Expr::col((enrollment::Entity, enrollment::Column::Enabled)).eq(true))
             .to_owned();
         let insert = Query::insert()
             .into_table(queue_entry::Entity)
-            .columns(of_channel.into_iter().chain(of_request).chain([To::ChangedAt]))
+            .columns(of_channel.into_iter().chain(of_request).chain(of_after).chain([To::ChangedAt]))
             .select_from(from)
             .map_err(|error| StoreError::NotApplied(error.to_string()))?
-            .returning(Query::returning().columns([
-                To::Id,
-                To::HostId,
-                To::EnrollmentId,
-                To::Generation,
-                To::CommandId,
-            ]))
+            .returning(Query::returning().columns(Queued::COLUMNS.into_iter().chain([To::CommandId])))
             .to_owned();
         for row in transaction.query_all(&insert).await? {
-            made.entry(row.try_get_by_index(4)?).or_default().push(Queued::read(&row)?);
+            made.entry(row.try_get_by_index(6)?).or_default().push(Queued::read(&row)?);
         }
     }
     Ok(made)

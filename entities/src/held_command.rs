@@ -37,7 +37,7 @@ pub struct Model {
     pub state: i16,
     /// Until when an admin may agree.
     pub waits_until: i64,
-    /// How long it stays worth doing once a host is released, in milliseconds.
+    /// How long it stays worth doing once a host is released, in milliseconds; 0: until the moment that its entries name.
     pub time_to_live: i64,
     /// Who decided.
     pub decided_by: Option<String>,
@@ -226,7 +226,10 @@ async fn release_some(transaction: &Transaction, row: &Model, most: u64, now: i6
         .order_by_asc(Of::Id)
         .limit(most);
     let entries = first.all(transaction).await?;
-    let expires_at = now.saturating_add(row.time_to_live);
+    let expires_at = match row.time_to_live {
+        0 => entries.first().map_or(now, |entry| entry.expires_at),
+        time_to_live => now.saturating_add(time_to_live),
+    };
     for some in entries.chunks(500) {
         let update = Query::update()
             .table(queue_entry::Entity)

@@ -17,6 +17,7 @@
 pub mod api_token;
 pub mod audit;
 pub mod authority;
+mod awaited;
 pub mod cancel;
 pub mod command;
 pub mod command_result;

@@ -14,6 +14,8 @@ pub const HELD: i16 = -1;
 pub const QUEUED: i16 = 0;
 /// The state of commands that their device put off.
 pub const NOT_NOW: i16 = 2;
+/// The final state of commands that their device has done.
+pub const ACKNOWLEDGED: i16 = 10;
 /// The final state of commands whose time was over.
 pub const EXPIRED: i16 = 13;
 /// The final state of commands that an admin took back.
@@ -50,6 +52,8 @@ pub struct Model {
     pub no_blind_resend: bool,
     /// The entry that must have ended before.
     pub after_id: Option<i64>,
+    /// Whether that one must have been acknowledged.
+    pub needs_success: bool,
     /// When it was queued.
     pub created_at: i64,
     /// When it stops being worth doing.

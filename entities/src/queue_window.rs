@@ -1,13 +1,13 @@
 //! The entries of a channel as its queue reads them: a window of the pending ones, in the order in which they are tried.
 //! Nothing here looks at finished entries, sorts, or reads the text of a command.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{FromQueryResult, JoinType, QueryOrder, QuerySelect, Select};
 
-use crate::queue_entry::{Column, Entity, held, pending, to_command};
+use crate::queue_entry::{ACKNOWLEDGED, Column, Entity, TERMINAL, held, pending, to_command};
 use crate::{Database, Reader, StoreError, command};
 
 /// The first pending entries of a channel.
@@ -40,6 +40,11 @@ pub struct Row {
     pub no_blind_resend: bool,
     /// See [`crate::queue_entry::Model::after_id`]; `None` once that entry has ended.
     pub after_id: Option<i64>,
+    /// See [`crate::queue_entry::Model::needs_success`].
+    pub needs_success: bool,
+    /// It needs the success of one that has ended otherwise, or that nobody knows of any more.
+    #[sea_orm(skip)]
+    pub is_let_down: bool,
     /// See [`crate::queue_entry::Model::expires_at`].
     pub expires_at: i64,
     /// See [`crate::queue_entry::Model::sent_at`].
@@ -108,20 +113,25 @@ fn columns() -> Select<Entity> {
         .select_only()
         .columns([Column::Id, Column::Generation, Column::Priority, Column::State, Column::Attempts])
         .columns([Column::NotNowTally, Column::NoBlindResend, Column::AfterId, Column::ExpiresAt, Column::SentAt])
+        .column(Column::NeedsSuccess)
         .column(command::Column::Uuid)
         .join(JoinType::InnerJoin, to_command())
 }
 
-/// Forgets what entries waited for, where that has ended.
+/// Forgets what entries waited for, where that has ended, and marks those that needed another end of it.
 async fn forget_ended(database: &Database, rows: &mut [Row]) -> Result<(), StoreError> {
     let awaited: Vec<i64> = rows.iter().filter_map(|row| row.after_id).collect();
-    let mut lasting: HashSet<i64> = HashSet::new();
+    let mut states: HashMap<i64, i16> = HashMap::new();
     for some in awaited.chunks(500) {
-        let some = Entity::find().filter(Column::Id.is_in(some.iter().copied())).filter(pending());
-        lasting.extend(some.select_only().column(Column::Id).into_tuple::<i64>().all(database).await?);
+        let some = Entity::find().filter(Column::Id.is_in(some.iter().copied()));
+        let some = some.select_only().columns([Column::Id, Column::State]).into_tuple::<(i64, i16)>();
+        states.extend(some.all(database).await?);
     }
     for row in rows {
-        row.after_id = row.after_id.filter(|id| lasting.contains(id));
+        let Some(awaited) = row.after_id else { continue };
+        let state = states.get(&awaited).copied();
+        row.after_id = row.after_id.filter(|_| state.is_some_and(|state| state < TERMINAL));
+        row.is_let_down = row.needs_success && row.after_id.is_none() && state != Some(ACKNOWLEDGED);
     }
     Ok(())
 }

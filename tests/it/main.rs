@@ -8,6 +8,7 @@ mod apple_enroll;
 mod audit;
 mod brakes;
 mod command_forms;
+mod command_order;
 mod conformance;
 mod crash_hosts;
 mod crash_singletons;

@@ -22,10 +22,8 @@ impl Handler<Cancelled> for Host {
         if !matches!(self.standing, Standing::Ready) {
             return;
         }
-        let now = self.now();
         if let Some(channel) = self.channel_of_row(cancelled.enrollment) {
-            let ended = channel.queue.ended(cancelled.entry, State::Cancelled, now);
-            channel.apply(ended.as_slice());
+            channel.has_ended(cancelled.entry, State::Cancelled);
         }
         self.rearm(context);
     }

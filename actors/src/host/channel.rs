@@ -3,7 +3,7 @@
 use entities::{enrollment, queue_window};
 use protocol::apple::channel::{ChannelKind, EnrollmentId};
 use protocol::ids::Generation;
-use protocol::queue::{Change, Decision, Queue};
+use protocol::queue::{Change, Decision, Queue, State};
 use protocol::time::Timestamp;
 
 use super::bodies::Bodies;
@@ -104,6 +104,12 @@ impl Channel {
     pub(super) fn apply(&mut self, changes: &[Change]) {
         self.queue.apply(changes);
         self.forget_ended(changes);
+    }
+
+    /// An entry has ended in its row, whether memory holds it or not.
+    pub(super) fn has_ended(&mut self, entry: i64, state: State) {
+        self.queue.has_ended(entry, state);
+        self.bodies.forget(entry);
     }
 
     fn forget_ended(&mut self, changes: &[Change]) {

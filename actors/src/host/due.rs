@@ -199,7 +199,7 @@ impl Host {
     }
 
     /// The database is away: what is due stays due.
-    fn try_again_later(&mut self, context: &mut Context<Self>) {
+    pub(super) fn try_again_later(&mut self, context: &mut Context<Self>) {
         if matches!(self.standing, Standing::Ready) {
             self.disarm(context);
             self.timer = Some((self.now(), context.run_later(Duration::from_secs(5), Self::ring)));

@@ -35,7 +35,15 @@ impl Handler<Enqueued> for Host {
         if !matches!(self.standing, Standing::Ready) {
             return;
         }
-        self.stored_wake_at = Some(wake_for_work(self.stored_wake_at, queued.due_at));
+        let stored_wake_at = wake_for_work(self.stored_wake_at, queued.due_at);
+        if self.awaits_what_rows_know(&queued) {
+            let reading = self.read_untold(stored_wake_at);
+            return context.wait(reading.map(|read, host, context| match read {
+                Ok(()) => host.push_now(context),
+                Err(_) => host.try_again_later(context),
+            }));
+        }
+        self.stored_wake_at = Some(stored_wake_at);
         let (now, policy) = (self.now(), self.parts.config.clone());
         // A generation that is over keeps nothing: its rows were superseded, or will not be handed out.
         let channel = self.channel_of_row(queued.enrollment);
@@ -60,6 +68,12 @@ fn wake_for_work(stored: Option<Timestamp>, due_at: Timestamp) -> Timestamp {
 }
 
 impl Host {
+    /// Whether a command waits for another one that memory does not hold: it may have ended since, one way or the other.
+    fn awaits_what_rows_know(&mut self, queued: &Enqueued) -> bool {
+        let Some(after) = queued.entry.after else { return false };
+        self.channel_of_row(queued.enrollment).is_some_and(|channel| channel.queue.get(after).is_none())
+    }
+
     /// Pushes at once where that is due; the timer does the rest.
     pub(super) fn push_now(&mut self, context: &mut Context<Self>) {
         self.push_what_is_due(self.now());

@@ -89,6 +89,8 @@ pub(super) fn entry(row: &queue_window::Row) -> Option<Entry> {
         sent_at: row.sent_at.map(Timestamp::from_millis),
         expires_at: Timestamp::from_millis(row.expires_at),
         after: row.after_id,
+        needs_success: row.needs_success,
+        is_let_down: row.is_let_down,
         no_blind_resend: row.no_blind_resend,
     })
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actors::ask::Refusal;
-use actors::dispatcher::{Dispatch, Target};
+use actors::dispatcher::{Dispatch, Target, TimeToLive};
 use bytes::Bytes;
 use protocol::ids::CommandUuid;
 
@@ -34,7 +34,8 @@ pub(crate) async fn run(world: Rc<World>, life: Rc<Life>) {
                 asked_by: "admin".into(),
                 priority: *random.one_of(&[0, 0, 0, 5, -5]),
                 no_blind_resend: random.permille(200),
-                time_to_live: Duration::from_secs(if short_lived { 90 } else { 14 * 86_400 }),
+                time_to_live: TimeToLive::Usual(Duration::from_secs(if short_lived { 90 } else { 14 * 86_400 })),
+                after: None,
                 push: random.permille(800),
                 channels,
                 answers: None,

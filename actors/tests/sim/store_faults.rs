@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use actors::dispatcher::{Dispatch, Target};
+use actors::dispatcher::{Dispatch, Target, TimeToLive};
 use bytes::Bytes;
 use entities::fault::{Fate, Plan, Statement};
 use protocol::ids::{CommandUuid, HostId};
@@ -121,7 +121,8 @@ async fn story(world: &Rc<World>, life: &Rc<Life>) {
             asked_by: "admin".into(),
             priority: 0,
             no_blind_resend: false,
-            time_to_live: Duration::from_secs(86_400),
+            time_to_live: TimeToLive::Usual(Duration::from_secs(86_400)),
+            after: None,
             push,
             channels,
             answers: None,

@@ -42,6 +42,8 @@ fn request(uuid: &str, enrollment_id: i64) -> Enqueue {
         priority: 0,
         no_blind_resend: false,
         expires_at: 100,
+        expires_as_asked: false,
+        after: None,
         channels: vec![Channel { enrollment_id, due_at: 5 }],
         brake: None,
         answers: None,

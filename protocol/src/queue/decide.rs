@@ -89,7 +89,13 @@ impl Queue {
         let mut changes = Vec::new();
         let filing = self.file(heard, now, &mut changes);
         let reported = self.reported(heard).map(|slot| slot.entry.id);
-        let next = self.lanes.as_ref().and_then(|lanes| choose(lanes, session, reported, &mut changes, now, policy));
+        let lanes = self.lanes.as_ref();
+        let next = lanes.and_then(|lanes| {
+            let chosen = choose(lanes, session, reported, &mut changes, now, policy);
+            let_down(lanes, &mut changes, now);
+            changes.extend(chosen.map(|entry| handed_out(entry, now)));
+            chosen.map(|entry| Handout { id: entry.id, uuid: entry.uuid.clone() })
+        });
         let outlook = self.outlook(session, &changes);
         let wakeups = match &next {
             Some(_) => self.wakeups.session_goes_on(now, policy),
@@ -158,29 +164,29 @@ impl Queue {
 }
 
 /// The next command to go; ones that were handed out in vain too often are parked on the way.
-fn choose(
-    lanes: &Lanes,
+fn choose<'l>(
+    lanes: &'l Lanes,
     session: Session,
     reported: Option<i64>,
     changes: &mut Vec<Change>,
     now: Timestamp,
     policy: &Policy,
-) -> Option<Handout> {
-    let released = changes.first().filter(|change| change.state.is_terminal()).map(|change| change.id);
+) -> Option<&'l Entry> {
+    let released = changes.first().filter(|change| change.state.is_terminal()).map(|change| (change.id, change.state));
     let mut last = None;
-    while let Some(slot) = lanes.next_after(last, session.open_lanes(), released) {
+    while let Some(slot) = lanes.next_after(last, session.open_lanes(), released.map(|(id, _)| id)) {
         let entry = &slot.entry;
         if !lanes.covers(entry.place()) {
             break; // others in rows come before it
         }
         last = Some(entry.place());
-        let blocked = lanes.is_blocked(entry) && entry.after != released;
+        let is_released = |(id, ended)| entry.after == Some(id) && !entry.is_let_down_by(ended);
+        let blocked = lanes.is_blocked(entry) && !released.is_some_and(is_released);
         if blocked || Some(entry.id) == reported || !may_go(slot, session, now, policy) {
             continue;
         }
         if entry.attempts < policy.max_attempts {
-            changes.push(handed_out(entry, now));
-            return Some(Handout { id: entry.id, uuid: entry.uuid.clone() });
+            return Some(entry);
         }
         if changes.len() <= PARKED_AT_ONCE {
             changes.push(entry.changed(State::Parked, now));
@@ -189,10 +195,23 @@ fn choose(
     None
 }
 
+/// Cancels those that need the success of a command which ends otherwise, and those that need theirs.
+fn let_down(lanes: &Lanes, changes: &mut Vec<Change>, now: Timestamp) {
+    let mut index = 0;
+    while let Some(Change { id, state, .. }) = changes.get(index) {
+        let followers = lanes.followers_of(*id).filter_map(|follower| lanes.get(follower)).map(|slot| &slot.entry);
+        let failed = followers.filter(|follower| state.is_terminal() && follower.is_let_down_by(*state));
+        let unchanged = failed.filter(|follower| changes.iter().all(|change| change.id != follower.id));
+        let cancelled: Vec<Change> = unchanged.map(|follower| follower.changed(State::Cancelled, now)).collect();
+        changes.extend(cancelled);
+        index += 1;
+    }
+}
+
 fn may_go(slot: &Slot, session: Session, now: Timestamp, policy: &Policy) -> bool {
     let entry = &slot.entry;
     let had_in_session = entry.state != State::Queued && slot.session == session.number;
-    now < entry.expires_at && !entry.rests(now, policy) && !had_in_session
+    now < entry.ends_at() && !entry.rests(now, policy) && !had_in_session
 }
 
 impl Session {

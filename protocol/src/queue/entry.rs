@@ -107,6 +107,10 @@ pub struct Entry {
     pub expires_at: Timestamp,
     /// The row of a command that must have ended before this one is handed out.
     pub after: Option<i64>,
+    /// Whether that one must have been acknowledged: if it ends otherwise, this one is cancelled.
+    pub needs_success: bool,
+    /// What it waited for ended otherwise than it needs: it is to be cancelled, and never handed out.
+    pub is_let_down: bool,
     /// Whether doing it twice is dangerous (erase, lock with a PIN, rotate a key).
     pub no_blind_resend: bool,
 }
@@ -185,6 +189,16 @@ impl Default for Policy {
 }
 
 impl Entry {
+    /// When it ends by itself: with its time to live, or at once when it was let down.
+    pub(super) fn ends_at(&self) -> Timestamp {
+        if self.is_let_down { Timestamp::default() } else { self.expires_at }
+    }
+
+    /// Whether it needs that the one it waits for ends otherwise.
+    pub(super) fn is_let_down_by(&self, ended: State) -> bool {
+        self.needs_success && ended != State::Acknowledged
+    }
+
     /// Whether it is too early to hand a command out again that is dangerous twice. One that was handed out in a future
     /// farther away than the grace was so by a clock that has been set back since.
     pub(super) fn rests(&self, now: Timestamp, policy: &Policy) -> bool {

@@ -82,7 +82,7 @@ impl Lanes {
         self.by_uuid.get(uuid).and_then(|id| self.slots.get(id))
     }
 
-    /// The commands by the end of their time to live.
+    /// The commands by the moment at which they end by themselves.
     pub(super) fn expiries(&self) -> impl Iterator<Item = (Timestamp, i64)> {
         self.expiries.iter().copied()
     }
@@ -126,7 +126,7 @@ impl Lanes {
         }
         self.followers_of(id).for_each(|follower| self.take_out(follower));
         self.by_uuid.insert(entry.uuid.clone(), id);
-        self.expiries.insert((entry.expires_at, id));
+        self.expiries.insert((entry.ends_at(), id));
         self.followers.extend(entry.after.map(|after| (after, place)));
         self.deferred += usize::from(entry.state == State::NotNow);
         self.slots.insert(id, Slot { entry, session });
@@ -134,20 +134,24 @@ impl Lanes {
         true
     }
 
-    /// Lets a command go, and with it those that waited for it.
-    pub(super) fn remove(&mut self, id: i64) {
+    /// Lets a command go that has ended, and with it those that waited for it. It need not be in memory itself.
+    pub(super) fn remove(&mut self, id: i64, ended: State) {
         self.take_out(id);
-        let Some(Slot { entry, .. }) = self.slots.remove(&id) else { return };
-        self.by_uuid.remove(&entry.uuid);
-        self.expiries.remove(&(entry.expires_at, id));
-        if let Some(after) = entry.after {
-            self.followers.remove(&(after, entry.place()));
+        if let Some(Slot { entry, .. }) = self.slots.remove(&id) {
+            self.by_uuid.remove(&entry.uuid);
+            self.expiries.remove(&(entry.ends_at(), id));
+            if let Some(after) = entry.after {
+                self.followers.remove(&(after, entry.place()));
+            }
+            self.deferred -= usize::from(entry.state == State::NotNow);
         }
-        self.deferred -= usize::from(entry.state == State::NotNow);
         for follower in self.followers_of(id) {
             if let Some(slot) = self.slots.get_mut(&follower) {
-                slot.entry.after = None;
                 self.followers.remove(&(id, slot.entry.place()));
+                self.expiries.remove(&(slot.entry.ends_at(), follower));
+                slot.entry.after = None;
+                slot.entry.is_let_down = slot.entry.is_let_down_by(ended);
+                self.expiries.insert((slot.entry.ends_at(), follower));
             }
             self.put_in(follower);
         }
@@ -184,7 +188,8 @@ impl Lanes {
         }
     }
 
-    fn followers_of(&self, id: i64) -> impl Iterator<Item = i64> + use<> {
+    /// The commands that wait for this one.
+    pub(super) fn followers_of(&self, id: i64) -> impl Iterator<Item = i64> + use<> {
         let from = self.followers.range((id, FIRST)..).take_while(|(after, _)| *after == id);
         from.map(|(_, place)| place.1).collect::<Vec<_>>().into_iter()
     }
@@ -204,7 +209,7 @@ impl Lanes {
     /// Where a command belongs now.
     fn lane(&self, id: i64) -> Option<(Lane, Place)> {
         let Slot { entry, session } = self.slots.get(&id)?;
-        if self.is_blocked(entry) {
+        if self.is_blocked(entry) || entry.is_let_down {
             return None;
         }
         let had = entry.state != State::Queued && *session == self.session;

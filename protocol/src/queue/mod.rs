@@ -175,11 +175,15 @@ impl Queue {
         self.wakeups = self.wakeups.token_renewed(!self.is_empty(), now);
     }
 
-    /// The changes that end commands whose time has come, the oldest first.
+    /// The changes that end commands whose time has come, or that were let down by the one they waited for; those first, then
+    /// the oldest.
     pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = Change> {
         let lanes = self.lanes.as_ref();
         let due = lanes.into_iter().flat_map(move |lanes| lanes.expiries().take_while(move |(at, _)| *at <= now));
-        due.filter_map(move |(_, id)| self.ended(id, State::Expired, now))
+        due.filter_map(move |(_, id)| {
+            let let_down = self.get(id)?.is_let_down;
+            self.ended(id, if let_down { State::Cancelled } else { State::Expired }, now)
+        })
     }
 
     /// The change that ends one pending command from our side, if it still is pending.
@@ -188,12 +192,21 @@ impl Queue {
         self.get(id).map(|entry| entry.changed(state, now))
     }
 
+    /// Takes in that a command has ended in its row, whether it is in memory or not: others may wait for it.
+    pub fn has_ended(&mut self, id: i64, state: State) {
+        debug_assert!(state.is_terminal());
+        if let Some(lanes) = self.lanes.as_mut() {
+            lanes.remove(id, state);
+        }
+        self.rest();
+    }
+
     /// Applies changes that are durable now.
     pub fn apply(&mut self, changes: &[Change]) {
         let Some(lanes) = self.lanes.as_mut() else { return };
         for change in changes {
             if change.state.is_terminal() {
-                lanes.remove(change.id);
+                lanes.remove(change.id, change.state);
             } else {
                 lanes.change(change);
             }

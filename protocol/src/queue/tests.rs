@@ -24,6 +24,8 @@ fn entry(id: i64) -> Entry {
         sent_at: None,
         expires_at: at(7 * 86_400),
         after: None,
+        needs_success: false,
+        is_let_down: false,
         no_blind_resend: false,
     }
 }
@@ -220,6 +222,52 @@ fn a_command_waits_for_the_one_it_comes_after() {
     assert_eq!(says(&mut queue, Answer::Error, 1, at(1)), Some(2));
 }
 
+fn needs(id: i64, other: i64) -> Entry {
+    Entry { after: Some(other), needs_success: true, ..entry(id) }
+}
+
+#[test]
+fn a_command_that_needs_the_success_of_another_goes_with_it_or_is_cancelled_with_all_that_need_it() {
+    let mut lucky = queue([entry(1), needs(2, 1)]);
+    assert_eq!(turn(&mut lucky, &IDLE, at(0)).0, Some(1));
+    assert_eq!(says(&mut lucky, Answer::Acknowledged, 1, at(1)), Some(2));
+
+    let mut let_down = queue([entry(1), needs(2, 1), needs(3, 2), Entry { after: Some(2), ..entry(4) }]);
+    assert_eq!(turn(&mut let_down, &IDLE, at(0)).0, Some(1));
+    let (next, decision) = turn(&mut let_down, &heard(Answer::Error, &uuid(1)), at(1));
+    let ended: Vec<(i64, State)> = decision.changes.iter().map(|change| (change.id, change.state)).collect();
+    assert_eq!(ended, [(1, State::Error), (2, State::Cancelled), (3, State::Cancelled)]);
+    assert_eq!(next, None, "the one that only waits is free from the next look on");
+    assert_eq!(turn(&mut let_down, &IDLE, at(2)).0, Some(4));
+}
+
+#[test]
+fn whoever_is_let_down_outside_of_a_report_is_cancelled_at_once() {
+    for end in [State::Expired, State::Cancelled, State::Parked] {
+        let mut queue = queue([entry(1), needs(2, 1)]);
+        queue.has_ended(1, end);
+        assert_eq!(queue.wake_at(), Some(Timestamp::default()), "it is due now");
+        assert_eq!(turn(&mut queue, &IDLE, at(0)).0, None);
+        let changes: Vec<Change> = queue.expired(at(0)).collect();
+        assert_eq!((changes.len(), changes[0].id, changes[0].state), (1, 2, State::Cancelled));
+        queue.apply(&changes);
+        assert!(queue.is_empty());
+    }
+    let mut from_rows = queue([Entry { needs_success: true, is_let_down: true, ..entry(2) }]);
+    assert_eq!(turn(&mut from_rows, &IDLE, at(0)).0, None);
+    assert_eq!(from_rows.expired(at(0)).map(|change| change.state).collect::<Vec<_>>(), [State::Cancelled]);
+}
+
+#[test]
+fn what_ends_in_rows_alone_lets_go_or_lets_down_those_that_wait_for_it() {
+    let window = || Window { entries: vec![needs(2, 9), Entry { after: Some(9), ..entry(3) }], more: true };
+    let mut queue = Queue::load(window(), 7, None);
+    assert_eq!(queue.decide(&IDLE, at(0), &Policy::default()).next, None);
+    queue.has_ended(9, State::Cancelled);
+    assert_eq!(turn(&mut queue, &IDLE, at(0)).0, Some(3));
+    assert_eq!(queue.expired(at(0)).map(|change| change.id).collect::<Vec<_>>(), [2]);
+}
+
 #[test]
 fn an_expired_command_is_not_handed_out_and_its_end_is_due() {
     let mut queue = queue([Entry { expires_at: at(100), ..entry(1) }]);
@@ -385,7 +433,7 @@ fn a_held_command_is_in_no_queue() {
 /// What can happen to a queue in the world.
 #[derive(Clone, Debug)]
 enum Event {
-    Enqueue { priority: i16, dangerous: bool, after: Option<usize>, lives: i64 },
+    Enqueue { priority: i16, dangerous: bool, after: Option<usize>, needs_success: bool, lives: i64 },
     Idle,
     Report { pick: usize, answer: Answer },
     Restart,
@@ -401,9 +449,15 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Answer::Error),
         1 => Just(Answer::FormatError),
     ];
-    let enqueue = (-1..2_i16, any::<bool>(), prop::option::weighted(0.3, 1..12_usize), 1000..900_000_i64);
-    let enqueue =
-        enqueue.prop_map(|(priority, dangerous, after, lives)| Event::Enqueue { priority, dangerous, after, lives });
+    let after = prop::option::weighted(0.3, 1..12_usize);
+    let enqueue = (-1..2_i16, any::<bool>(), after, any::<bool>(), 1000..900_000_i64);
+    let enqueue = enqueue.prop_map(|(priority, dangerous, after, needs_success, lives)| Event::Enqueue {
+        priority,
+        dangerous,
+        after,
+        needs_success,
+        lives,
+    });
     let event = prop_oneof![
         4 => enqueue,
         4 => Just(Event::Idle),
@@ -458,14 +512,23 @@ impl World {
     }
 
     fn row(&self, row: &Entry) -> Entry {
-        Entry { after: row.after.filter(|after| self.is_pending(*after)), ..row.clone() }
+        let after = row.after.filter(|after| self.is_pending(*after));
+        Entry { after, is_let_down: after.is_none() && self.is_let_down(row), ..row.clone() }
+    }
+
+    /// Whether what a row needs the success of has ended otherwise.
+    fn is_let_down(&self, row: &Entry) -> bool {
+        let ended = row.after.and_then(|after| self.rows.get(&after)).map(|awaited| awaited.state);
+        row.needs_success && ended.is_some_and(|state| state.is_terminal() && state != State::Acknowledged)
     }
 
     /// What the rules say that the device gets now, found without any index.
-    fn naive_next(&self, reported: Option<i64>, ended: Option<i64>) -> Option<i64> {
+    fn naive_next(&self, reported: Option<i64>, ended: Option<(i64, State)>) -> Option<i64> {
         let policy = Policy::default();
         let may_go = |row: &&&Entry| {
-            let waits = row.after.is_some_and(|after| Some(after) != ended && self.is_pending(after));
+            let freed = |(id, state)| row.after == Some(id) && (!row.needs_success || state == State::Acknowledged);
+            let waits = row.after.is_some_and(|after| !ended.is_some_and(freed) && self.is_pending(after));
+            let waits = waits || self.is_let_down(row);
             let rests = row.no_blind_resend
                 && row.attempts > 0
                 && row.sent_at.is_some_and(|sent| self.now < sent.plus(policy.resend_grace));
@@ -478,11 +541,13 @@ impl World {
 
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Enqueue { priority, dangerous, after, lives } => {
+            Event::Enqueue { priority, dangerous, after, needs_success, lives } => {
                 let id = self.rows.len() as i64 + 1;
                 let after = after.map(|after| after as i64).filter(|after| *after < id);
                 let expires_at = self.now.plus(Duration::from_secs(*lives as u64));
+                let needs_success = *needs_success && after.is_some();
                 let new = Entry { priority: *priority, no_blind_resend: *dangerous, after, expires_at, ..entry(id) };
+                let new = Entry { needs_success, ..new };
                 self.rows.insert(id, new.clone());
                 self.queue.enqueue([self.row(&new)], self.now, &Policy::default());
             }
@@ -534,7 +599,7 @@ impl World {
         let reported = id.filter(|id| self.is_pending(*id));
         // A NotNow that is repeated changes nothing.
         let changed = decision.changes.first().filter(|change| Some(change.id) == reported);
-        let ended = changed.filter(|change| change.state.is_terminal()).and(id);
+        let ended = changed.filter(|change| change.state.is_terminal()).map(|change| (change.id, change.state));
         let changed = changed.map(|change| change.id);
         let expected = self.naive_next(reported, ended);
         assert_eq!(

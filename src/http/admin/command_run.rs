@@ -1,17 +1,22 @@
 //! Runs a command: a document in Base64 or our JSON form becomes a `Command`, checked; hosts become channels.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
-use actors::dispatcher::{Dispatch, Dispatched, Target};
+use actors::dispatcher::{Dispatch, Dispatched, Target, TimeToLive};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use entities::enqueue;
+use entities::command;
+use entities::enqueue::{self, After};
 use entities::host_search::Filter;
 use protocol::apple::command::{Command, CommandError};
 use protocol::apple::request_types;
 use protocol::ids::CommandUuid;
+use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -27,6 +32,11 @@ use crate::http::error::ApiError;
 pub(super) const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024;
 /// The largest request: a command in Base64, and host UUIDs.
 const MAX_REQUEST_BYTES: usize = 12 * 1024 * 1024;
+
+/// Priorities that may be asked for.
+const PRIORITIES: RangeInclusive<i16> = -100..=100;
+/// How long a command may be asked to stay worth doing.
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 
 /// A command for hosts, as Fleet's tools send it.
 #[derive(Debug, Deserialize)]
@@ -44,9 +54,17 @@ struct Run {
     label_id: Option<i64>,
     /// Instead of hosts: all of this team that take the command; ours. 0: of no team.
     team_id: Option<i64>,
-    /// Higher goes first; ours.
+    /// Higher goes first; ours. 0 is usual.
     #[serde(default)]
     priority: i16,
+    /// When it stops being worth doing: RFC 3339, or seconds from now; ours. Without, each type has its own time.
+    #[serde(default)]
+    expiry: Json,
+    /// The command of the same hosts that must have ended before; ours.
+    after: Option<String>,
+    /// Whether that one must have been acknowledged; ours.
+    #[serde(default)]
+    after_success: bool,
 }
 
 /// What was run.
@@ -93,7 +111,8 @@ pub async fn run(
     };
     let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.channels.len(), &command)))?);
     let to_keep = answers.to_keep(&queued, &held);
-    let dispatch = dispatch(&command, run.priority, targets.channels, &admin.name, to_keep);
+    let mut dispatch = dispatch(&command, run.priority, targets.channels, &admin.name, to_keep);
+    run.order(&edge, &mut dispatch).await?;
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
         Ok(Dispatched::Queued) => Ok(HttpResponse::Ok().content_type("application/json").body(queued)),
         Ok(Dispatched::Held) => Ok(HttpResponse::Accepted().content_type("application/json").body(held)),
@@ -118,7 +137,8 @@ pub(super) fn dispatch(
         asked_by: asked_by.to_owned(),
         priority,
         no_blind_resend: facts.no_blind_resend,
-        time_to_live: facts.time_to_live,
+        time_to_live: TimeToLive::Usual(facts.time_to_live),
+        after: None,
         push: true,
         channels,
         answers,
@@ -126,6 +146,26 @@ pub(super) fn dispatch(
 }
 
 impl Run {
+    /// Puts in when the command goes, and until when.
+    async fn order(&self, edge: &AdminEdge, dispatch: &mut Dispatch) -> Result<(), ApiError> {
+        if !PRIORITIES.contains(&self.priority) {
+            let (least, most) = (PRIORITIES.start(), PRIORITIES.end());
+            return Err(ApiError::invalid("priority", format!("must be from {least} to {most}")));
+        }
+        if let Some(moment) = expiry(&self.expiry, edge.front.clock.now())? {
+            dispatch.time_to_live = TimeToLive::Until(moment);
+        }
+        let Some(uuid) = self.after.clone() else {
+            let alone = ApiError::invalid("after_success", "says nothing without after");
+            return if self.after_success { Err(alone) } else { Ok(()) };
+        };
+        if command::by_uuid(&edge.front.reader, uuid.clone()).await?.is_none() {
+            return Err(ApiError::invalid("after", "No command has this command_uuid"));
+        }
+        dispatch.after = Some(After { uuid, needs_success: self.after_success });
+        Ok(())
+    }
+
     /// The channels of the hosts that the request means: named ones, or those of a label or team.
     async fn targets(&mut self, admin: &Admin, edge: &AdminEdge, command: &Command) -> Result<Targets, ApiError> {
         let (uuids, ids) = (std::mem::take(&mut self.host_uuids), std::mem::take(&mut self.host_ids));
@@ -141,6 +181,20 @@ impl Run {
             _ => Err(ApiError::invalid("host_uuids", "use one of host_uuids, host_ids, and label_id with team_id")),
         }
     }
+}
+
+/// Reads the moment at which a command stops being worth doing.
+fn expiry(asked: &Json, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    let moment = match asked {
+        Json::Null => return Ok(None),
+        Json::String(text) => Timestamp::parse_rfc3339(text),
+        Json::Number(seconds) => seconds.as_u64().map(|seconds| now.plus(Duration::from_secs(seconds))),
+        _ => None,
+    };
+    let moment = moment.filter(|moment| *moment > now && moment.since(now) <= LONGEST_LIFE);
+    let days = LONGEST_LIFE.as_secs() / 86_400;
+    let invalid = || ApiError::invalid("expiry", format!("must be RFC 3339 or seconds, in the next {days} days"));
+    moment.map(Some).ok_or_else(invalid)
 }
 
 /// Reads a command in either form, and checks its arguments.

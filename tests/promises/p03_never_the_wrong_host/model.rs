@@ -83,6 +83,8 @@ impl World {
             not_now_tally: 0,
             sent_at: None,
             expires_at: self.now.plus(Duration::from_secs(1 + chance.below(100_000))),
+            needs_success: false,
+            is_let_down: false,
             after: None,
             no_blind_resend: chance.happens(0.2),
         };
