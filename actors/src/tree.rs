@@ -20,7 +20,9 @@ use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::keeper::{Crashed, Keeper};
 use crate::locksmith::Locksmith;
+use crate::mailer::{MailConfig, Mailer};
 use crate::notary::Notary;
+use crate::people::People;
 use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
@@ -54,6 +56,12 @@ pub static TREE: Node<Parts> = Node::Group(
             Strategy::OneForOne,
             Limit::per_minute(5),
             &[Node::Worker("authority", Authority::launch), Node::Worker("registrar", Registrar::launch)],
+        ),
+        Node::Group(
+            "people",
+            Strategy::OneForOne,
+            Limit::per_minute(5),
+            &[Node::Worker("mailer", Mailer::launch), Node::Worker("people", People::launch)],
         ),
         Node::Group(
             "jobs",
@@ -104,12 +112,16 @@ pub struct Parts {
     pub brakes: Handle<Brakes>,
     /// Keeps teams, and which hosts there are.
     pub steward: Handle<Steward>,
+    /// Keeps who may use the admin API.
+    pub people: Handle<People>,
     /// Issues identities.
     pub authority: Handle<Authority>,
     /// Admits hosts.
     pub registrar: Handle<Registrar>,
     /// Tells others what happened.
     pub webhooks: Handle<Webhooks>,
+    /// Sends mail.
+    pub mailer: Handle<Mailer>,
 }
 
 /// The settings of all actors.
@@ -131,6 +143,8 @@ pub struct Config {
     pub webhooks: Arc<WebhooksConfig>,
     /// See [`EgressConfig`].
     pub egress: Arc<EgressConfig>,
+    /// See [`MailConfig`].
+    pub mail: Arc<MailConfig>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.
@@ -144,6 +158,8 @@ pub struct Front {
     pub authority_config: Arc<AuthorityConfig>,
     /// How much is too much at once.
     pub brakes_config: Arc<BrakesConfig>,
+    /// Which server sends mail.
+    pub mail_config: Arc<MailConfig>,
     /// The directory of hosts.
     pub hosts: Hosts,
     /// The memory of certificates.
@@ -156,6 +172,8 @@ pub struct Front {
     pub brakes: Handle<Brakes>,
     /// Keeps teams, and which hosts there are.
     pub steward: Handle<Steward>,
+    /// Keeps who may use the admin API.
+    pub people: Handle<People>,
     /// Issues identities.
     pub authority: Handle<Authority>,
     /// Admits hosts.
@@ -178,12 +196,14 @@ impl Parts {
             clock: self.clock.clone(),
             authority_config: self.config.authority.clone(),
             brakes_config: self.config.brakes.clone(),
+            mail_config: self.config.mail.clone(),
             hosts: self.hosts.clone(),
             trust: self.trust.clone(),
             apns: self.apns.clone(),
             dispatcher: self.dispatcher.clone(),
             brakes: self.brakes.clone(),
             steward: self.steward.clone(),
+            people: self.people.clone(),
             authority: self.authority.clone(),
             registrar: self.registrar.clone(),
             webhooks: self.webhooks.clone(),
@@ -226,6 +246,8 @@ impl Parts {
             dispatcher: Handle::default(),
             brakes: Handle::default(),
             steward: Handle::default(),
+            people: Handle::default(),
+            mailer: Handle::default(),
             authority: Handle::default(),
             registrar: Handle::default(),
             webhooks: Handle::default(),

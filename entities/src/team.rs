@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 use crate::audit::{self, Event};
 use crate::host_search::Filter;
 use crate::vault::Vault;
-use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host};
+use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, user};
 
 /// A row of `team`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -138,6 +138,7 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Op
                     .exec(transaction)
                     .await?;
                 enroll_secret::forget_team(transaction, id).await?;
+                user::change::forget_team(transaction, id).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;
                 record(transaction, &vault, "team.delete", &team, by, now).await?;
                 Ok(Some(team))

@@ -4,6 +4,7 @@
 mod audit_log;
 mod backup;
 mod keys;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,17 @@ pub(crate) enum Verb {
         /// How long it works, for example 90d; without this it works until it is removed.
         #[arg(long)]
         valid_for: Option<Span>,
+    },
+    /// Makes a user who may sign in, for example the first admin; the password is read from standard input.
+    User {
+        /// Their email address.
+        email: String,
+        /// What people call them.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Their role in all teams: admin, maintainer, observer, observer_plus or gitops.
+        #[arg(long, default_value = "admin")]
+        role: String,
     },
     /// Adds a root key, which seals from then on; a running server seals everything anew with it, a little at a time.
     RotateKeys {
@@ -71,6 +83,7 @@ pub(crate) fn run(verb: Verb, settings: &Settings) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match verb {
             Verb::Token { name, valid_for } => make_token(settings, &name, valid_for).await,
+            Verb::User { email, name, role } => user::make(settings, &email, &name, &role).await,
             Verb::RotateKeys { status: true, .. } => keys::status(settings).await,
             Verb::RotateKeys { prune: true, .. } => keys::prune(settings).await,
             Verb::RotateKeys { .. } => keys::rotate(settings).await,

@@ -5,6 +5,7 @@
 
 mod brakes;
 mod listed;
+mod mail;
 mod span;
 mod validate;
 mod webhooks;
@@ -19,6 +20,7 @@ use listed::listed;
 use serde::{Deserialize, Serialize};
 
 pub use brakes::BrakeSettings;
+pub use mail::SmtpSettings;
 pub use span::Span;
 pub(crate) use webhooks::pem;
 pub use webhooks::{EgressSettings, WebhookSettings};
@@ -55,6 +57,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// Where requests to addresses that admins choose may go.
     pub egress: EgressSettings,
+    /// Which server sends mail.
+    pub smtp: SmtpSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -100,6 +104,11 @@ pub struct AdminSettings {
     pub plain: bool,
     /// Threads.
     pub workers: usize,
+    /// Its address as people reach it, for letters, for example `https://rookery.example.com`.
+    pub url: String,
+    /// Proxies whose `X-Forwarded-For` says who asks: a list, or a text with commas.
+    #[serde(deserialize_with = "listed")]
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 /// The listener for operators.
@@ -225,6 +234,7 @@ impl Settings {
         hide(&mut shown.scep.static_challenge);
         hide(&mut shown.database_url);
         hide(&mut shown.vault.keys);
+        hide(&mut shown.smtp.password);
         toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
 
@@ -275,6 +285,7 @@ impl Default for Settings {
             brakes: BrakeSettings::default(),
             webhooks: WebhookSettings::default(),
             egress: EgressSettings::default(),
+            smtp: SmtpSettings::default(),
             log: LogSettings::default(),
         }
     }
@@ -305,6 +316,8 @@ impl Default for AdminSettings {
             private_key: PathBuf::new(),
             plain: false,
             workers: 2,
+            url: String::new(),
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -54,10 +54,21 @@ impl Settings {
         );
         unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
         unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
-        faults.extend(self.brakes.fault().map(str::to_owned));
-        faults.extend(self.webhooks.fault().map(str::to_owned));
+        let others = [self.brakes.fault(), self.webhooks.fault(), self.letters()];
+        faults.extend(others.into_iter().flatten().map(str::to_owned));
         faults.extend(self.egress.fault());
         faults
+    }
+}
+
+impl Settings {
+    /// What is wrong with how letters are sent, and where they lead to.
+    fn letters(&self) -> Option<&'static str> {
+        if !self.admin.url.is_empty() && !is_base_url(&self.admin.url) {
+            return Some("admin.url: must be https://host[:port] without a slash at its end");
+        }
+        let leads_nowhere = !self.smtp.host.is_empty() && self.admin.url.is_empty();
+        leads_nowhere.then_some("smtp.host: letters need admin.url, the address at which people reach this server")
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use actors::tree::Front;
 
 use super::admin::auth::Remembered;
+use super::admin::passwords::Passwords;
 use super::body::Budget;
 use super::identity::Proxies;
+use super::limiter::Limiter;
 
 /// For the listener that devices reach.
 #[derive(Debug)]
@@ -32,6 +34,12 @@ pub struct AdminEdge {
     pub budget: Budget,
     /// Tokens that were found a moment ago.
     pub remembered: Remembered,
+    /// Who tries to sign in too often.
+    pub limiter: Limiter,
+    /// Where passwords are hashed.
+    pub passwords: Passwords,
+    /// The address at which people reach this listener; empty when letters are not sent.
+    pub url: String,
 }
 
 /// For the listener that operators reach.

@@ -195,6 +195,30 @@ impl ApiError {
         Self::because(StatusCode::FORBIDDEN, "base", reason)
     }
 
+    /// 429: after this time again.
+    pub fn too_often(after: Duration) -> Self {
+        let reason = "Too many tries: wait, and try again";
+        Self { retry_after: Some(after), ..Self::because(StatusCode::TOO_MANY_REQUESTS, "base", reason) }
+    }
+
+    /// 422: there is no mail server.
+    pub fn no_mail() -> Self {
+        Self::invalid(
+            "base",
+            "no mail server is set: set smtp.host (see OPERATIONS.md, People), or make the user with a password",
+        )
+    }
+
+    /// 503: no secret can be made.
+    pub fn no_randomness() -> Self {
+        Self::because(StatusCode::SERVICE_UNAVAILABLE, "base", "The system has no randomness, try again")
+    }
+
+    /// What is wrong, in a sentence.
+    pub fn reason(&self) -> String {
+        self.reasons.first().map_or_else(|| self.message.clone(), |reason| reason.reason.clone())
+    }
+
     /// 404.
     pub fn not_found(what: &str) -> Self {
         Self::because(StatusCode::NOT_FOUND, "base", what)

@@ -10,6 +10,7 @@ pub mod edge;
 pub mod error;
 mod guard;
 pub mod identity;
+pub mod limiter;
 pub mod listen;
 pub mod ops;
 pub mod paging;
@@ -17,13 +18,10 @@ pub mod tls;
 
 use std::time::Duration;
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Payload, ServiceConfig};
 
-use Permission::{
-    CommandsApprove, CommandsRead, CommandsRun, EnrollSecretsRead, EnrollSecretsWrite, HostFind, HostsRead,
-    HostsTransfer, HostsUnenroll, HostsWrite, LabelsRead, LabelsWrite, PushCertificates, TeamChange, TeamsRead,
-    TeamsWrite, Webhooks,
-};
+use Permission::*;
 use admin::permission::Permission;
 use body::Budget;
 use device::apple::{mdm, wrong_method};
@@ -75,6 +73,39 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/mdm/apple/scep", handler: || web::to(scep) },
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
     Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
+
+    Route { who: Who::Anyone, methods: "POST", path: "{base}/login", handler: || web::to(admin::sign_in::login) },
+    Route { who: Who::Anyone, methods: "POST", path: "{base}/forgot_password", handler: || web::to(admin::sign_in::forgot) },
+    Route { who: Who::Anyone, methods: "POST", path: "{base}/reset_password", handler: || web::to(admin::sign_in::reset) },
+    Route { who: Who::Anyone, methods: "POST", path: "{base}/users", handler: || web::to(admin::invites::accept) },
+    Route { who: Who::Anyone, methods: "GET", path: "{base}/invites/{token:rookery_invite_[0-9a-f]+}", handler: || web::to(admin::invites::by_key) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/invite/{token}", handler: || web::to(admin::pages::invite) },
+    Route { who: Who::Anyone, methods: "POST", path: "/login/invite/{token}", handler: || web::to(admin::pages::accept) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/reset/{token}", handler: || web::to(admin::pages::reset) },
+    Route { who: Who::Anyone, methods: "POST", path: "/login/reset/{token}", handler: || web::to(admin::pages::choose) },
+    Route { who: Who::Admin(OwnAccount), methods: "POST", path: "{base}/logout", handler: || web::to(admin::sign_in::logout) },
+    Route { who: Who::Admin(OwnAccount), methods: "GET", path: "{base}/me", handler: || web::to(admin::sign_in::me) },
+    Route { who: Who::Admin(OwnAccount), methods: "POST", path: "{base}/change_password", handler: || web::to(admin::sign_in::change_password) },
+    Route { who: Who::Admin(OwnAccount), methods: "GET", path: "{base}/me/tokens", handler: || web::to(admin::tokens::list_own) },
+    Route { who: Who::Admin(OwnAccount), methods: "POST", path: "{base}/me/tokens", handler: || web::to(admin::tokens::create_own) },
+    Route { who: Who::Admin(OwnAccount), methods: "DELETE", path: "{base}/me/tokens/{id:[0-9]+}", handler: || web::to(admin::tokens::delete_own) },
+    Route { who: Who::Admin(UsersRead), methods: "GET", path: "{base}/users", handler: || web::to(admin::users::list) },
+    Route { who: Who::Admin(UsersWrite), methods: "POST", path: "{base}/users/admin", handler: || web::to(admin::users::create) },
+    Route { who: Who::Admin(UsersRead), methods: "GET", path: "{base}/users/{id:[0-9]+}", handler: || web::to(admin::users::by_id) },
+    Route { who: Who::Admin(UsersWrite), methods: "PATCH", path: "{base}/users/{id:[0-9]+}", handler: || web::to(admin::users::change) },
+    Route { who: Who::Admin(UsersWrite), methods: "DELETE", path: "{base}/users/{id:[0-9]+}", handler: || web::to(admin::users::delete) },
+    Route { who: Who::Admin(UsersWrite), methods: "POST", path: "{base}/users/{id:[0-9]+}/require_password_reset", handler: || web::to(admin::users::require_reset) },
+    Route { who: Who::Admin(UsersRead), methods: "GET", path: "{base}/users/{id:[0-9]+}/sessions", handler: || web::to(admin::users::sessions) },
+    Route { who: Who::Admin(UsersWrite), methods: "DELETE", path: "{base}/users/{id:[0-9]+}/sessions", handler: || web::to(admin::users::end_sessions) },
+    Route { who: Who::Admin(UsersWrite), methods: "DELETE", path: "{base}/sessions/{id:[0-9]+}", handler: || web::to(admin::users::end_session) },
+    Route { who: Who::Admin(UsersRead), methods: "GET", path: "{base}/users/{id:[0-9]+}/tokens", handler: || web::to(admin::tokens::list_of) },
+    Route { who: Who::Admin(UsersWrite), methods: "POST", path: "{base}/users/{id:[0-9]+}/tokens", handler: || web::to(admin::tokens::create_of) },
+    Route { who: Who::Admin(UsersWrite), methods: "DELETE", path: "{base}/users/{id:[0-9]+}/tokens/{token:[0-9]+}", handler: || web::to(admin::tokens::delete_of) },
+    Route { who: Who::Admin(UsersRead), methods: "GET", path: "{base}/invites", handler: || web::to(admin::invites::list) },
+    Route { who: Who::Admin(UsersWrite), methods: "POST", path: "{base}/invites", handler: || web::to(admin::invites::create) },
+    Route { who: Who::Admin(UsersWrite), methods: "DELETE", path: "{base}/invites/{id:[0-9]+}", handler: || web::to(admin::invites::delete) },
+    Route { who: Who::Admin(CommandPolicy), methods: "GET", path: "{base}/commands/policy", handler: || web::to(admin::command_policy::get) },
+    Route { who: Who::Admin(CommandPolicy), methods: "PUT", path: "{base}/commands/policy", handler: || web::to(admin::command_policy::replace) },
 
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts", handler: || web::to(admin::hosts::list) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/count", handler: || web::to(admin::hosts::count) },
@@ -160,7 +191,7 @@ impl Route {
         let handle = || match self.who {
             Who::Admin(permission) => {
                 let permit = move |request, next| admin::auth::permit(permission, request, next);
-                (self.handler)().wrap(actix_web::middleware::from_fn(permit))
+                (self.handler)().wrap(from_fn(permit)).wrap(from_fn(admin::auth::require))
             }
             _ => (self.handler)(),
         };
@@ -183,12 +214,8 @@ pub fn configure(config: &mut ServiceConfig, serves: fn(Who) -> bool) {
         }
         match route.who {
             Who::EnrolledDevice => config.service(resource.default_service(web::to(wrong_method))),
-            Who::Admin(_) => config.service(
-                resource
-                    .wrap(actix_web::middleware::from_fn(admin::auth::require))
-                    .wrap(actix_web::middleware::from_fn(guard::private)),
-            ),
-            Who::Newcomer | Who::Anyone | Who::Operator => config.service(resource),
+            Who::Admin(_) | Who::Anyone => config.service(resource.wrap(from_fn(guard::private))),
+            Who::Newcomer | Who::Operator => config.service(resource),
         };
         paths.push(path);
     }
@@ -200,6 +227,12 @@ const MAX_JSON_BYTES: usize = 1024 * 1024;
 /// Reads the JSON of an admin's request.
 async fn read_json<T: serde::de::DeserializeOwned>(budget: &Budget, payload: Payload) -> Result<T, ApiError> {
     let body = read_admin(budget, payload, MAX_JSON_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+/// Reads the JSON of somebody who has not proved who they are: little of it.
+async fn read_small_json<T: serde::de::DeserializeOwned>(budget: &Budget, payload: Payload) -> Result<T, ApiError> {
+    let body = read_admin(budget, payload, 16 * 1024).await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 

@@ -25,9 +25,11 @@ use super::tls_files::{self, SelfMade};
 use super::{Addresses, DRAIN, Ended, Ready, directory, storage};
 use crate::config::{Settings, cores, pem};
 use crate::http::admin::auth::Remembered;
+use crate::http::admin::passwords::Passwords;
 use crate::http::body::Budget;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use crate::http::identity::Proxies;
+use crate::http::limiter::Limiter;
 use crate::http::listen::{Binding, Listening, Served, listen};
 use crate::http::tls::Files;
 
@@ -179,6 +181,9 @@ impl Bindings {
             front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
             remembered: Remembered::default(),
+            limiter: Limiter::new(settings.admin.trusted_proxies.clone()),
+            passwords: Passwords::default(),
+            url: settings.admin.url.clone(),
         };
         Ok(vec![
             listen(&self.device, Served::Devices(Arc::new(edge)))?,
@@ -237,6 +242,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
         brakes: Arc::new(settings.brakes.to_config()),
         webhooks: Arc::new(settings.webhooks.to_config()),
         egress: Arc::new(settings.egress.to_config()?),
+        mail: Arc::new(settings.smtp.to_config()?),
         apns: Arc::new(ApnsConfig { url: settings.apns.url.clone(), root_certificate }),
         authority: Arc::new(AuthorityConfig {
             organization: settings.organization.clone(),

@@ -17,11 +17,12 @@ use std::time::Duration;
 
 pub use actors::fault;
 use actors::tree::Parts;
+use entities::api_token;
 use protocol::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::config::Settings;
-use crate::http::admin::auth::new_token;
+use crate::http::admin::auth::{Kind, new_key};
 
 pub use tls_files::SelfMade;
 
@@ -138,10 +139,11 @@ pub async fn store_token(
     by: &str,
     now: Timestamp,
 ) -> anyhow::Result<String> {
-    let (token, hash) = new_token()?;
+    let (token, hash) = new_key(Kind::Token)?;
     let expires_at = expires_at.map(Timestamp::millis);
-    match entities::api_token::create(writer, name.to_owned(), hash, expires_at, by, now.millis()).await {
-        Ok(()) => Ok(token),
+    let new = api_token::New { name: name.to_owned(), hash, expires_at, user_id: None, scopes: None };
+    match api_token::create(writer, new, by, now.millis()).await {
+        Ok(_) => Ok(token),
         Err(entities::StoreError::Conflict(_)) => anyhow::bail!("there is a token named {name:?} already"),
         Err(error) => Err(error.into()),
     }

@@ -15,6 +15,8 @@ mod crash_singletons;
 mod hostile;
 mod killed;
 mod long_queues;
+mod people;
+mod postbox;
 mod postgres;
 mod process;
 mod push;

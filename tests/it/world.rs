@@ -266,7 +266,7 @@ pub(crate) fn push_certificate_pem(topic: &str) -> String {
 }
 
 /// The simulated Apple, one for all tests: its key takes a while to make.
-fn apple() -> Authority {
+pub(crate) fn apple() -> Authority {
     static APPLE: LazyLock<Authority> =
         LazyLock::new(|| Authority::create("Apple", now(), 1, AuthorityRole::IssuesOnly).unwrap());
     APPLE.clone()

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, Order, QueryResult};
 use super::{HEAD_BYTES, KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{
     Reader, StoreError, Transaction, Writer, audit, authority, command, command_result, declarative_status,
-    enroll_secret, enrollment_secret, idempotency, orphan_result, push_certificate, webhook, webhook_event,
+    enroll_secret, enrollment_secret, idempotency, mail, orphan_result, push_certificate, webhook, webhook_event,
     webhook_key,
 };
 
@@ -26,6 +26,7 @@ pub static SEALED: &[&SealedColumn] = &[
     &webhook::URL,
     &webhook_key::SECRET,
     &webhook_event::PAYLOAD,
+    &mail::BODY,
 ];
 
 /// Rows whose heads are looked at in one step.

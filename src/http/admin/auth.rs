@@ -1,7 +1,8 @@
-//! Who an admin is: a bearer token, or Basic authentication with a token as its password (for NanoMDM's tools).
+//! Who an admin is: a bearer token or session, or Basic authentication with a token as its password (for NanoMDM's tools).
 //!
-//! The middleware stands before every admin route; a handler cannot be reached without it. A token that was found is
-//! remembered for a second, so that a script's thousand requests ask the database once; one that is revoked works so long.
+//! The middleware stands before every admin route; a handler cannot be reached without it. A key that was found is
+//! remembered for a second, so that a script's thousand requests ask the database once. Whatever is changed here forgets
+//! them all; what another process changes, for example the command line, counts after that second.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,10 +14,12 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::web::{Data, ReqData};
 use actix_web::{Error, HttpMessage};
+use actors::people::UseSession;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use entities::api_token;
 use entities::role::Role;
+use entities::user::User;
+use entities::{api_token, session, user};
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 
@@ -24,8 +27,19 @@ use super::permission::{Extent, Permission, Powers};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
-/// What every token begins with, so that scanners for leaked secrets find it.
-const PREFIX: &str = "rookery_";
+/// What each kind of key begins with, so that scanners for leaked secrets find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A token for programs.
+    Token,
+    /// What somebody shows who signed in.
+    Session,
+    /// What somebody was sent who is invited.
+    Invite,
+    /// What somebody was sent who wants a new password.
+    Reset,
+}
+
 /// The longest credential that is looked at.
 const MAX_BYTES: usize = 256;
 
@@ -47,6 +61,8 @@ pub struct Admin {
     pub full_name: String,
     /// Their row, unless the token belongs to nobody.
     pub user_id: Option<i64>,
+    /// The session in which they ask, unless they have a token.
+    pub session_id: Option<i64>,
     powers: Powers,
     /// What the route asks for.
     needs: Permission,
@@ -62,8 +78,7 @@ pub async fn require(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let token = request.headers().get(header::AUTHORIZATION).and_then(|value| credential(value.as_bytes()));
-    let token = token.ok_or_else(ApiError::unauthenticated)?;
-    let admin = admin_of(&edge, sha256(&token)).await?;
+    let admin = admin_of(&edge, &token.ok_or_else(ApiError::unauthenticated)?).await?;
     request.extensions_mut().insert(admin);
     next.call(request).await
 }
@@ -113,26 +128,81 @@ impl Admin {
     }
 }
 
-async fn admin_of(edge: &AdminEdge, hash: [u8; 32]) -> Result<Admin, ApiError> {
+async fn admin_of(edge: &AdminEdge, key: &[u8]) -> Result<Admin, ApiError> {
+    let hash = sha256(key);
     if let Some(admin) = edge.remembered.recall(&hash, Instant::now()) {
         return Ok(admin);
     }
-    let now = edge.front.clock.now().millis();
-    let known = api_token::by_hash(&edge.front.reader, hash.to_vec(), now).await?;
-    let admin = Admin::of_token(known.ok_or_else(ApiError::unauthenticated)?.name);
+    let found = if key.starts_with(Kind::Session.prefix().as_bytes()) {
+        by_session(edge, hash).await?
+    } else {
+        by_token(edge, hash).await?
+    };
+    let admin = found.ok_or_else(ApiError::unauthenticated)?;
     edge.remembered.remember(hash, admin.clone(), Instant::now());
     Ok(admin)
+}
+
+async fn by_session(edge: &AdminEdge, hash: [u8; 32]) -> Result<Option<Admin>, ApiError> {
+    let (reader, now) = (&edge.front.reader, edge.front.clock.now().millis());
+    let Some(session) = session::by_hash(reader, hash.to_vec(), now).await? else { return Ok(None) };
+    let Some(user) = user::by_id(reader, session.user_id).await? else { return Ok(None) };
+    if now - session.last_used_at > session::NOTED_EVERY {
+        edge.front.people.tell(UseSession { id: session.id });
+    }
+    Ok(Admin::of_user(user, None).map(|admin| Admin { session_id: Some(session.id), ..admin }))
+}
+
+async fn by_token(edge: &AdminEdge, hash: [u8; 32]) -> Result<Option<Admin>, ApiError> {
+    let (reader, now) = (&edge.front.reader, edge.front.clock.now().millis());
+    let Some(token) = api_token::by_hash(reader, hash.to_vec(), now).await? else { return Ok(None) };
+    let Some(user_id) = token.user_id else { return Ok(Some(Admin::of_token(token.name))) };
+    let user = user::by_id(reader, user_id).await?;
+    let scopes = token.scopes.map(|scopes| scopes.split(' ').filter_map(Permission::parse).collect());
+    Ok(user.and_then(|user| Admin::of_user(user, scopes)))
 }
 
 impl Admin {
     /// Whoever has the machine made this token, for everything.
     fn of_token(name: String) -> Self {
         let full_name = name.clone();
-        Self { name, full_name, user_id: None, powers: Powers::all(), needs: Permission::OwnAccount }
+        let needs = Permission::OwnAccount;
+        Self { name, full_name, user_id: None, session_id: None, powers: Powers::all(), needs }
+    }
+
+    /// A user; `None` while they may do nothing.
+    fn of_user(User { row, roles }: User, scopes: Option<Vec<Permission>>) -> Option<Self> {
+        // Until they have chosen a new password, they may do nothing else.
+        let scopes = if row.force_password_reset { Some(vec![Permission::OwnAccount]) } else { scopes };
+        let powers = Powers { everywhere: roles.everywhere, teams: roles.teams, scopes };
+        let user_id = Some(row.id);
+        let (name, full_name, needs) = (row.email, row.name, Permission::OwnAccount);
+        (!row.disabled).then_some(Self { name, full_name, user_id, session_id: None, powers, needs })
+    }
+
+    /// What a token is limited to by which they ask.
+    pub fn scopes(&self) -> Option<&[Permission]> {
+        self.powers.scopes.as_deref()
+    }
+}
+
+impl Kind {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Token => "rookery_",
+            Self::Session => "rookery_session_",
+            Self::Invite => "rookery_invite_",
+            Self::Reset => "rookery_reset_",
+        }
     }
 }
 
 impl Remembered {
+    /// Forgets everyone: somebody may do something else from now on.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn recall(&self, hash: &[u8; 32], now: Instant) -> Option<Admin> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(hash).filter(|(_, since)| now.duration_since(*since) < REMEMBERED).map(|(admin, _)| admin.clone())
@@ -147,16 +217,21 @@ impl Remembered {
     }
 }
 
-/// A new token, and the hash to store.
+/// A new key, and the hash to store.
 ///
 /// # Errors
 /// The system has no randomness.
-pub fn new_token() -> Result<(String, Vec<u8>), openssl::error::ErrorStack> {
+pub fn new_key(kind: Kind) -> Result<(String, Vec<u8>), openssl::error::ErrorStack> {
     let mut random = [0; 32];
     rand_bytes(&mut random)?;
-    let token = random.iter().fold(PREFIX.to_owned(), |text, byte| text + &format!("{byte:02x}"));
-    let hash = sha256(token.as_bytes()).to_vec();
-    Ok((token, hash))
+    let key = random.iter().fold(kind.prefix().to_owned(), |text, byte| text + &format!("{byte:02x}"));
+    let hash = hash_of(&key);
+    Ok((key, hash))
+}
+
+/// What is stored of a key.
+pub(super) fn hash_of(key: &str) -> Vec<u8> {
+    sha256(key.as_bytes()).to_vec()
 }
 
 fn credential(value: &[u8]) -> Option<Vec<u8>> {
@@ -193,10 +268,10 @@ mod tests {
 
     #[test]
     fn a_token_is_random_and_found_by_its_hash() {
-        let ((one, hash_of_one), (two, _)) = (new_token().unwrap(), new_token().unwrap());
+        let ((one, hash_of_one), (two, _)) = (new_key(Kind::Token).unwrap(), new_key(Kind::Token).unwrap());
         assert_ne!(one, two);
-        assert!(one.len() == PREFIX.len() + 64 && one.len() < MAX_BYTES);
-        assert_eq!(sha256(one.as_bytes()).to_vec(), hash_of_one);
+        assert!(one.len() == Kind::Token.prefix().len() + 64 && one.len() < MAX_BYTES);
+        assert_eq!(hash_of(&one), hash_of_one);
     }
 
     #[test]

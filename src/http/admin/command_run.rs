@@ -22,8 +22,8 @@ use serde_json::Value as Json;
 
 use super::auth::{Admin, Asking};
 use super::idempotent::Answers;
-use super::reach;
 use super::targets::{self, Hosts, Targets};
+use super::{command_policy, reach};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -111,7 +111,7 @@ pub async fn run(
     };
     let (queued, held) = (ran(None)?, ran(Some(HeldFor::hosts(targets.channels.len(), &command)))?);
     let to_keep = answers.to_keep(&queued, &held);
-    let mut dispatch = dispatch(&command, run.priority, targets.channels, &admin.name, to_keep);
+    let mut dispatch = dispatch(&admin, &edge, &command, run.priority, targets.channels, to_keep).await?;
     run.order(&edge, &mut dispatch).await?;
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await {
         Ok(Dispatched::Queued) => Ok(HttpResponse::Ok().content_type("application/json").body(queued)),
@@ -121,20 +121,25 @@ pub async fn run(
     }
 }
 
-/// A command as its row says.
-pub(super) fn dispatch(
+/// A command as its row says, if the policy lets the admin send it: every door that commands come by leads through here.
+///
+/// # Errors
+/// 403: the policy says otherwise.
+pub(super) async fn dispatch(
+    admin: &Admin,
+    edge: &AdminEdge,
     command: &Command,
     priority: i16,
     channels: Vec<Target>,
-    asked_by: &str,
     answers: Option<enqueue::Answers>,
-) -> Dispatch {
+) -> Result<Dispatch, ApiError> {
+    command_policy::demand(admin, edge, command.request_type(), channels.iter().map(|target| target.host)).await?;
     let facts = request_types::facts(command.request_type());
-    Dispatch {
+    Ok(Dispatch {
         uuid: command.uuid().clone(),
         request_type: command.request_type().to_owned(),
         body: command.to_xml().into(),
-        asked_by: asked_by.to_owned(),
+        asked_by: admin.name.clone(),
         priority,
         no_blind_resend: facts.no_blind_resend,
         time_to_live: TimeToLive::Usual(facts.time_to_live),
@@ -142,7 +147,7 @@ pub(super) fn dispatch(
         push: true,
         channels,
         answers,
-    }
+    })
 }
 
 impl Run {

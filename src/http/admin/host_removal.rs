@@ -61,7 +61,7 @@ pub async fn unenroll(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEd
     let command = Command::remove_profile(uuid, PROFILE_IDENTIFIER);
     let hosts = targets::Hosts::Ids(vec![host.id]);
     let targets = targets::by_hosts(&admin, &edge.front.reader, hosts, &command).await?;
-    let dispatch = dispatch(&command, 0, targets.channels, &admin.name, None);
+    let dispatch = dispatch(&admin, &edge, &command, 0, targets.channels, None).await?;
     match edge.front.dispatcher.ask(dispatch, DEADLINE).await? {
         Dispatched::Queued => Ok(HttpResponse::NoContent().finish()),
         Dispatched::Held => {

@@ -87,7 +87,7 @@ pub async fn enqueue(
     let targets: Vec<Target> = channels.values().map(target).collect();
     let mut held = false;
     if !targets.is_empty() {
-        let mut dispatch = dispatch(&command, 0, targets, &admin.name, None);
+        let mut dispatch = dispatch(&admin, &edge, &command, 0, targets, None).await?;
         dispatch.push = !no_push;
         held = edge.front.dispatcher.ask(dispatch, DEADLINE).await? == Dispatched::Held;
     }

@@ -1,0 +1,93 @@
+//! Which roles may send which commands; ours. What no rule names, everyone may send who may send commands.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actors::people::SetPolicy;
+use entities::command_policy::{self, Rule};
+use entities::role::Role;
+use entities::target;
+use protocol::ids::HostId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::{Admin, Asking};
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+use crate::http::{DEADLINE, read_json};
+
+/// Rules at most.
+const MOST: usize = 500;
+/// The longest command type: a LocURI may be long.
+const MAX_TYPE: usize = 255;
+
+/// All rules.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Policy {
+    rules: Vec<RuleBody>,
+}
+
+/// One rule.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleBody {
+    request_type: String,
+    roles: Vec<String>,
+}
+
+/// `GET …/commands/policy`
+pub async fn get(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let rules = command_policy::list(&edge.front.reader).await?;
+    let show = |rule: &command_policy::Model| -> Value {
+        let roles: Vec<_> = rule.roles().into_iter().map(Role::as_str).collect();
+        json!({ "request_type": rule.request_type, "roles": roles })
+    };
+    Ok(HttpResponse::Ok().json(json!({ "rules": rules.iter().map(show).collect::<Vec<_>>() })))
+}
+
+/// `PUT …/commands/policy`: replaces all rules.
+pub async fn replace(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let Policy { rules } = read_json(&edge.budget, payload).await?;
+    if rules.len() > MOST {
+        return Err(ApiError::invalid("rules", format!("at most {MOST}")));
+    }
+    let mut read: Vec<Rule> = Vec::with_capacity(rules.len());
+    for RuleBody { request_type, roles } in rules {
+        let roles: Option<Vec<Role>> = roles.iter().map(|name| Role::parse(name)).collect();
+        let roles = roles
+            .ok_or_else(|| ApiError::invalid("roles", "use admin, maintainer, observer, observer_plus or gitops"))?;
+        let sound = !request_type.is_empty() && request_type.len() <= MAX_TYPE;
+        if !sound || read.iter().any(|rule| rule.request_type == request_type) {
+            return Err(ApiError::invalid("request_type", format!("each once, of 1 to {MAX_TYPE} characters")));
+        }
+        read.push(Rule { request_type, roles });
+    }
+    edge.front.people.ask(SetPolicy { rules: read, asked_by: admin.name.clone() }, DEADLINE).await?;
+    get(edge).await
+}
+
+/// Demands that the admin may send commands of this type to these hosts.
+///
+/// # Errors
+/// 403: a rule says otherwise.
+pub(super) async fn demand(
+    admin: &Admin,
+    edge: &AdminEdge,
+    request_type: &str,
+    hosts: impl IntoIterator<Item = HostId>,
+) -> Result<(), ApiError> {
+    let reader = &edge.front.reader;
+    let Some(rule) = command_policy::of(reader, request_type).await? else { return Ok(()) };
+    let roles = rule.roles();
+    let teams = match admin.role_in(None) {
+        Some(_) => vec![None],
+        None => target::teams_of_hosts(reader, hosts.into_iter().map(|host| host.0).collect()).await?,
+    };
+    if teams.into_iter().all(|team| admin.role_in(team).is_some_and(|role| roles.contains(&role))) {
+        return Ok(());
+    }
+    let names = roles.into_iter().map(Role::as_str).collect::<Vec<_>>().join(", ");
+    let reason = format!("{request_type} may be sent by these roles alone: {names} (GET …/commands/policy)");
+    Err(ApiError::because(StatusCode::FORBIDDEN, "command", reason))
+}

@@ -1,0 +1,131 @@
+//! The pages that letters lead to: accept an invitation, choose a password. Plain forms, no scripts, nothing from elsewhere.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{Data, Form, Path};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde::Deserialize;
+
+use super::invites::{self, Accepting};
+use super::sign_in::choose_password;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+
+/// No script, no picture, no frame; forms only to ourselves.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:28rem;margin:4rem auto;padding:0 1rem}\
+                     input,button{display:block;width:100%;box-sizing:border-box;font:inherit;padding:.5rem;margin:.25rem 0 1rem}";
+
+/// What the form for an invitation says.
+#[derive(Deserialize)]
+pub struct InviteForm {
+    name: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    again: String,
+}
+
+/// What the form for a new password says.
+#[derive(Deserialize)]
+pub struct ResetForm {
+    password: String,
+    again: String,
+}
+
+/// `GET /login/invite/{key}`
+pub async fn invite(request: HttpRequest, key: Path<String>, edge: Data<AdminEdge>) -> HttpResponse {
+    match invites::find(&request, &edge, &key).await {
+        Ok(invite) => {
+            let passwords = if invite.sso_enabled { "" } else { PASSWORDS };
+            let form = format!(
+                "<p>for {}</p><form method=post><label>Your name<input name=name required maxlength=255 value=\"{}\"></label>\
+                 {passwords}<button>Accept</button></form>",
+                escaped(&invite.email),
+                escaped(&invite.name)
+            );
+            page("You are invited", &form)
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+/// `POST /login/invite/{key}`
+pub async fn accept(
+    request: HttpRequest,
+    key: Path<String>,
+    form: Form<InviteForm>,
+    edge: Data<AdminEdge>,
+) -> HttpResponse {
+    let InviteForm { name, password, again } = form.into_inner();
+    let taken = async {
+        let invite = invites::find(&request, &edge, &key).await?;
+        let given = |text: String| Some(text).filter(|_| !invite.sso_enabled);
+        let (password, password_confirmation) = (given(password), given(again));
+        let (email, invite_token) = (invite.email.clone(), key.into_inner());
+        let accepting = Accepting { email, name, invite_token, password, password_confirmation };
+        invites::take(&request, &edge, accepting).await
+    };
+    match taken.await {
+        Ok(user) => page("Welcome", &format!("<p>You can sign in as {} now.</p>", escaped(&user.row.email))),
+        Err(error) => refused(&error),
+    }
+}
+
+/// `GET /login/reset/{key}`
+pub async fn reset() -> HttpResponse {
+    page("Choose a new password", &format!("<form method=post>{PASSWORDS}<button>Choose</button></form>"))
+}
+
+/// `POST /login/reset/{key}`
+pub async fn choose(
+    request: HttpRequest,
+    key: Path<String>,
+    form: Form<ResetForm>,
+    edge: Data<AdminEdge>,
+) -> HttpResponse {
+    let ResetForm { password, again } = form.into_inner();
+    if password != again {
+        return refused(&ApiError::invalid("password", "the two passwords are not the same"));
+    }
+    match choose_password(&request, &edge, key.into_inner(), password).await {
+        Ok(_) => page("Done", "<p>Your new password works. You are signed out everywhere.</p>"),
+        Err(error) => refused(&error),
+    }
+}
+
+const PASSWORDS: &str = "<label>Password, 12 characters or more<input type=password name=password required minlength=12 \
+                         maxlength=128 autocomplete=new-password></label><label>Once more<input type=password name=again \
+                         required minlength=12 maxlength=128 autocomplete=new-password></label>";
+
+fn refused(error: &ApiError) -> HttpResponse {
+    let text = format!("<p>{}</p><p>Go back to try again.</p>", escaped(&error.reason()));
+    let mut response = page("This did not work", &text);
+    *response.status_mut() = error.status_code();
+    response
+}
+
+fn page(title: &str, body: &str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .body(format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{body}</html>"
+        ))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_somebody_is_called_becomes_markup() {
+        assert_eq!(escaped("<b a=\"1\" c='2'>&"), "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;");
+    }
+}
