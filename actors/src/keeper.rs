@@ -145,9 +145,7 @@ impl Keeper {
             }
             if let Err(error) = host_times::seen(&writer, noted.clone()).await {
                 tracing::warn!("who was seen cannot be written: {error}");
-                for (host, at) in noted {
-                    seen.note(HostId(host), Timestamp::from_millis(at));
-                }
+                seen.put_back(noted);
             }
         };
         Box::pin(flushing.into_actor(self))

@@ -20,6 +20,7 @@ pub mod housekeeping;
 pub mod keeper;
 pub mod locksmith;
 pub mod mailer;
+mod nonce;
 pub mod notary;
 pub mod people;
 pub mod pusher;

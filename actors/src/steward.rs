@@ -1,11 +1,18 @@
 //! Keeps what admins order hosts by: teams, labels, and which hosts are in them or are there at all. Each change is one transaction;
 //! hosts that are at work are told afterwards.
 
+use std::future::Future;
+use std::time::Duration;
+
 use actix::prelude::*;
+use entities::host_removal::{self, Removal};
 use entities::label::change::{Changed, Save};
-use entities::team::{self, Movers, Naming};
-use entities::{Writer, host_removal, label};
+use entities::movers::{Movers, Step};
+use entities::team::{self, Naming};
+use entities::{Writer, label};
 use protocol::ids::HostId;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::Hosts;
 use crate::ask::{Answer, Refusal};
@@ -14,6 +21,9 @@ use crate::host::deleted::Deleted;
 use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
+
+/// How long somebody waits who wants many hosts changed; what is left goes on without them.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The actor.
 pub struct Steward {
@@ -79,9 +89,19 @@ pub struct LabelHost {
     pub asked_by: String,
 }
 
-/// Moves hosts to a team, or to none. The answer is how many moved.
+/// How far a change of many hosts has come. It is made in steps, each whole in itself; whoever asks for it again after a server
+/// stopped in the midst of it changes what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    /// It is done, for so many hosts.
+    Done(usize),
+    /// It takes long, and goes on.
+    GoesOn,
+}
+
+/// Moves hosts to a team, or to none; those that are there already are left out.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Answer<u64>")]
+#[rtype(result = "Answer<Walked>")]
 pub struct Transfer {
     /// Where to.
     pub team_id: Option<i64>,
@@ -91,9 +111,9 @@ pub struct Transfer {
     pub asked_by: String,
 }
 
-/// Deletes hosts. The answer is how many there were.
+/// Deletes hosts.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Answer<usize>")]
+#[rtype(result = "Answer<Walked>")]
 pub struct DeleteHosts {
     /// Which hosts.
     pub whom: Movers,
@@ -160,32 +180,72 @@ impl Handler<DeleteTeam> for Steward {
 }
 
 impl Handler<Transfer> for Steward {
-    type Result = ResponseActFuture<Self, Answer<u64>>;
+    type Result = ResponseActFuture<Self, Answer<Walked>>;
 
-    fn handle(&mut self, transfer: Transfer, _: &mut Self::Context) -> Self::Result {
-        let (writer, now) = (self.writer.clone(), self.turn());
-        let moving = async move {
-            let Transfer { team_id, movers, asked_by } = transfer;
-            team::transfer(&writer, team_id, movers, asked_by, now).await?.ok_or(Refusal::NotFound("team"))
-        };
-        Box::pin(moving.into_actor(self))
+    fn handle(&mut self, transfer: Transfer, context: &mut Self::Context) -> Self::Result {
+        let (writer, at) = (self.writer.clone(), self.turn());
+        let Transfer { team_id, movers, asked_by: by } = transfer;
+        let transfer = team::Transfer { team_id, movers, by, at };
+        let walking = walk(move |after| {
+            let (writer, transfer) = (writer.clone(), transfer.clone());
+            async move { team::transfer_some(&writer, transfer, after).await?.ok_or(Refusal::NotFound("team")) }
+        });
+        self.wait_for(walking, context)
     }
 }
 
 impl Handler<DeleteHosts> for Steward {
-    type Result = ResponseActFuture<Self, Answer<usize>>;
+    type Result = ResponseActFuture<Self, Answer<Walked>>;
 
-    fn handle(&mut self, delete: DeleteHosts, _: &mut Self::Context) -> Self::Result {
-        let (writer, now) = (self.writer.clone(), self.turn());
-        let deleting = async move { host_removal::delete(&writer, delete.whom, delete.asked_by, now).await };
-        Box::pin(deleting.into_actor(self).map(|deleted, steward, _| {
-            let deleted = deleted?;
-            for host in &deleted {
-                steward.hosts.insist(HostId(*host), Deleted);
+    fn handle(&mut self, delete: DeleteHosts, context: &mut Self::Context) -> Self::Result {
+        let (writer, hosts, at) = (self.writer.clone(), self.hosts.clone(), self.turn());
+        let removal = Removal { whom: delete.whom, by: delete.asked_by, at };
+        let walking = walk(move |after| {
+            let (writer, hosts, removal) = (writer.clone(), hosts.clone(), removal.clone());
+            async move {
+                let step = host_removal::delete_some(&writer, removal, after).await?;
+                for host in &step.hosts {
+                    hosts.insist(HostId(*host), Deleted);
+                }
+                Ok(step)
             }
-            Ok(deleted.len())
-        }))
+        });
+        self.wait_for(walking, context)
     }
+}
+
+impl Steward {
+    /// Lets a walk go on whether or not anybody waits for its end.
+    fn wait_for(
+        &mut self,
+        walking: impl Future<Output = Answer<usize>> + 'static,
+        context: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, Answer<Walked>> {
+        let (done, outcome) = oneshot::channel();
+        context.spawn(walking.into_actor(self).map(|walked, _, _| match done.send(walked) {
+            Ok(()) => {}
+            Err(Ok(hosts)) => tracing::info!(hosts, "a change of many hosts is done"),
+            Err(Err(error)) => tracing::error!("a change of many hosts has stopped; ask for it again: {error}"),
+        }));
+        let waiting = async move {
+            match timeout(PATIENCE, outcome).await {
+                Ok(Ok(walked)) => walked.map(Walked::Done),
+                Ok(Err(_)) => Err(Refusal::soon("the steward stopped")),
+                Err(_) => Ok(Walked::GoesOn),
+            }
+        };
+        Box::pin(waiting.into_actor(self))
+    }
+}
+
+/// Takes steps until there is nothing left. Returns for how many hosts.
+async fn walk<F: Future<Output = Answer<Step>>>(step: impl Fn(i64) -> F) -> Answer<usize> {
+    let (mut hosts, mut next) = (0, Some(i64::MIN));
+    while let Some(after) = next {
+        let taken = step(after).await?;
+        (hosts, next) = (hosts + taken.hosts.len(), taken.next);
+    }
+    Ok(hosts)
 }
 
 impl Handler<SaveLabel> for Steward {

@@ -164,6 +164,8 @@ pub struct Front {
     pub hosts: Hosts,
     /// The memory of certificates.
     pub trust: Trust,
+    /// Who was seen when.
+    pub seen: Seen,
     /// Pushes.
     pub apns: Handle<Apns>,
     /// Queues commands.
@@ -199,6 +201,7 @@ impl Parts {
             mail_config: self.config.mail.clone(),
             hosts: self.hosts.clone(),
             trust: self.trust.clone(),
+            seen: self.seen.clone(),
             apns: self.apns.clone(),
             dispatcher: self.dispatcher.clone(),
             brakes: self.brakes.clone(),

@@ -160,7 +160,7 @@ impl Known {
 }
 
 /// A certificate of ours that is not valid yet says only that our clock was set back since we issued it.
-fn has_not_ended(not_after: Timestamp, now: Timestamp) -> Answer<()> {
+pub(crate) fn has_not_ended(not_after: Timestamp, now: Timestamp) -> Answer<()> {
     if now.minus(SKEW) > not_after {
         return Err(Refusal::Forbidden("the certificate has ended: enroll again"));
     }

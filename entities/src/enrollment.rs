@@ -3,14 +3,13 @@
 //! The writes are what check-in messages lead to; each is one transaction.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 use zeroize::Zeroizing;
 
 use crate::enrollment_secret::{self, NewSecret};
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
-use crate::{Reader, StoreError, Transaction, Writer, host, identity, queue_entry};
+use crate::{Reader, StoreError, Transaction, Writer, host, host_admission, host_lifecycle, identity};
 
 /// A row of `enrollment`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -202,21 +201,12 @@ pub async fn authenticate(writer: &Writer, mut message: Authenticated) -> Result
 
 async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> Result<Model, StoreError> {
     let known = Entity::find().filter(Column::ExternalId.eq(message.external_id.as_str())).one(transaction).await?;
-    let enrollment_id = match &known {
-        Some(row) => row.id,
-        None => Entity::insert(new_row(&message)).exec(transaction).await?.last_insert_id,
+    let device = match known {
+        Some(row) => row,
+        None => Entity::insert(new_row(&message)).exec_with_returning(transaction).await?,
     };
-    let all = Entity::find().filter(Column::HostId.eq(message.host_id)).all(transaction).await?;
-    let channels: Vec<i64> = all.iter().map(|row| row.id).collect();
-    queue_entry::supersede(transaction, &channels, message.at).await?;
-    Entity::update_many()
-        .col_expr(Column::Enabled, false.into())
-        .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
-        .col_expr(Column::TokenUpdateTally, 0.into())
-        .filter(Column::Id.is_in(channels.iter().copied()))
-        .exec(transaction)
-        .await?;
-    end_other_devices(transaction, &message, enrollment_id).await?;
+    let enrollment_id = device.id;
+    let channels = host_lifecycle::reset(transaction, message.host_id, &device, message.at).await?;
     Entity::update_many()
         .col_expr(Column::Topic, message.topic.clone().into())
         .col_expr(Column::AuthenticatedAt, message.at.into())
@@ -227,29 +217,12 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         .exec(transaction)
         .await?;
     identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
-    host::describe(transaction, message.host_id, &message.description, message.at).await?;
+    host_admission::describe(transaction, message.host_id, &message.description, message.at).await?;
     webhook_event::insert(transaction, &message.events).await?;
     if let Some(team) = identity::team_of(transaction, &message.fingerprint).await? {
         host::join_team(transaction, message.host_id, team).await?;
     }
     read(transaction, enrollment_id).await
-}
-
-/// A host is one device: with another UDID (a new logic board, a clone of a virtual machine) it has left under the old one.
-async fn end_other_devices(
-    transaction: &Transaction,
-    message: &Authenticated,
-    enrollment_id: i64,
-) -> Result<(), StoreError> {
-    Entity::update_many()
-        .col_expr(Column::EndedAt, message.at.into())
-        .filter(Column::HostId.eq(message.host_id))
-        .filter(Column::Kind.eq(message.kind))
-        .filter(Column::Id.ne(enrollment_id))
-        .filter(Column::EndedAt.is_null())
-        .exec(transaction)
-        .await?;
-    Ok(())
 }
 
 fn new_row(message: &Authenticated) -> ActiveModel {
@@ -326,7 +299,7 @@ async fn token_update_in(transaction: &Transaction, vault: &Vault, message: Toke
         enrollment_secret::insert(transaction, vault, secret).await?;
     }
     if let Some(status) = message.mdm_status {
-        host::set_mdm_status(transaction, message.host_id, status, message.at).await?;
+        host_lifecycle::turn_on(transaction, message.host_id, status, message.at).await?;
     }
     Ok(model)
 }
@@ -340,16 +313,7 @@ pub async fn check_out(writer: &Writer, mut message: CheckedOut) -> Result<(), S
     writer
         .run(message, |transaction, CheckedOut { host_id, enrollments, off, at, events }| {
             Box::pin(async move {
-                queue_entry::supersede(transaction, &enrollments, at).await?;
-                Entity::update_many()
-                    .col_expr(Column::Enabled, false.into())
-                    .col_expr(Column::EndedAt, at.into())
-                    .filter(Column::Id.is_in(enrollments))
-                    .exec(transaction)
-                    .await?;
-                if off {
-                    host::set_mdm_status(transaction, host_id, host::OFF, at).await?;
-                }
+                host_lifecycle::turn_off(transaction, host_id, &enrollments, off, at).await?;
                 webhook_event::insert(transaction, &events).await
             })
         })

@@ -1,11 +1,13 @@
 //! Table `host`: every device that anyone told us of, once. The source of truth; enrollments point to it.
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
+use sea_orm::{QueryOrder, QuerySelect};
 
 use crate::queue_window::{self, Window};
-use crate::{Reader, StoreError, Transaction, Writer, enrollment, identity, label};
+use crate::{Reader, StoreError, Transaction, enrollment, identity, team};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
@@ -49,8 +51,10 @@ pub struct Model {
     pub created_at: i64,
     /// When this row last changed, other than by being seen.
     pub updated_at: i64,
-    /// When it last spoke to us; written with some delay.
+    /// When it last spoke to us, through its management or through an agent; written with some delay.
     pub last_seen_at: Option<i64>,
+    /// When its management last spoke to us; written with some delay.
+    pub mdm_seen_at: Option<i64>,
     /// When an admin deleted it; nobody sees it until it speaks again.
     pub deleted_at: Option<i64>,
 }
@@ -61,10 +65,10 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a device says about itself when it enrolls.
+/// What a device, or somebody else, says about a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// See [`Model::uuid`].
+    /// See [`Model::uuid`]; empty where nobody said it.
     pub uuid: String,
     /// See [`Model::serial`]; already `None` for placeholders.
     pub serial: Option<String>,
@@ -145,6 +149,28 @@ pub async fn by_identifier(reader: &Reader, identifier: String) -> Result<Option
         .await
 }
 
+/// The hosts that these UUIDs, serial numbers or computer names mean, as [`by_identifier`] finds them: some hundred in each
+/// query. Names that mean none are left out.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn ids_by_identifiers(reader: &Reader, names: Vec<String>) -> Result<HashMap<String, i64>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut found = HashMap::with_capacity(names.len());
+            for some in names.chunks(500) {
+                // What is looked for last is inserted first, so that a better match takes its place.
+                for column in [Column::ComputerName, Column::Serial, Column::Uuid] {
+                    let rows = Entity::find().select_only().columns([column, Column::Id]);
+                    let rows = rows.filter(column.is_in(some)).filter(is_there()).order_by_desc(Column::Id);
+                    found.extend(rows.into_tuple::<(String, i64)>().all(&database).await?);
+                }
+            }
+            Ok(found)
+        })
+        .await
+}
+
 /// The hosts with these UUIDs, in no particular order, without deleted ones.
 ///
 /// # Errors
@@ -167,97 +193,11 @@ pub(crate) fn is_there() -> Expr {
     Expr::col((Entity, Column::DeletedAt)).is_null()
 }
 
-/// Makes sure that there is exactly one row for a device that says it is this one, and returns it. An enrollment that
-/// is known leads to its host; else the serial number decides, else the UUID.
-///
-/// # Errors
-/// See [`StoreError`].
-pub async fn admit(
-    writer: &Writer,
-    description: Description,
-    external_id: String,
-    now: i64,
-) -> Result<i64, StoreError> {
-    let input = (description, external_id, now);
-    writer
-        .run(input, |transaction, (description, external_id, now)| {
-            Box::pin(async move { admit_in(transaction, &description, &external_id, now).await })
-        })
-        .await
-}
-
-async fn admit_in(
-    transaction: &Transaction,
-    description: &Description,
-    external_id: &str,
-    now: i64,
-) -> Result<i64, StoreError> {
-    let enrolled = enrollment::Entity::find().filter(enrollment::Column::ExternalId.eq(external_id));
-    if let Some(known) = enrolled.one(transaction).await? {
-        return Ok(known.host_id);
-    }
-    if let Some(serial) = &description.serial
-        && let Some(row) = Entity::find().filter(Column::Serial.eq(serial.as_str())).one(transaction).await?
-    {
-        return Ok(row.id);
-    }
-    let same_uuid = Entity::find().filter(Column::Uuid.eq(description.uuid.as_str()));
-    if let Some(row) = same_uuid.one(transaction).await? {
-        return Ok(row.id);
-    }
-    let row = ActiveModel {
-        id: ActiveValue::NotSet,
-        uuid: Set(Some(description.uuid.clone())),
-        serial: Set(description.serial.clone()),
-        platform: Set(description.platform.clone()),
-        hardware_model: Set(description.hardware_model.clone()),
-        computer_name: Set(description.computer_name.clone()),
-        os_version: Set(description.os_version.clone()),
-        build_version: Set(description.build_version.clone()),
-        mdm_status: Set(OFF),
-        team_id: Set(None),
-        wake_at: Set(None),
-        created_at: Set(now),
-        updated_at: Set(now),
-        last_seen_at: Set(None),
-        deleted_at: Set(None),
-    };
-    let id = Entity::insert(row).exec(transaction).await?.last_insert_id;
-    label::change::look_at_host(transaction, id).await?;
-    Ok(id)
-}
-
-/// Writes what a device said about itself; if it was deleted, it is there again. A serial number or UUID that another host holds is left to that host.
-pub(crate) async fn describe(
-    transaction: &Transaction,
-    host_id: i64,
-    description: &Description,
-    now: i64,
-) -> Result<(), StoreError> {
-    let others = |column: Column, value: &str| {
-        Entity::find().filter(column.eq(value)).filter(Column::Id.ne(host_id)).count(transaction)
-    };
-    let mut row = ActiveModel { id: Set(host_id), updated_at: Set(now), ..Default::default() };
-    row.deleted_at = Set(None);
-    row.platform = Set(description.platform.clone());
-    row.hardware_model = Set(description.hardware_model.clone());
-    row.computer_name = Set(description.computer_name.clone());
-    row.os_version = Set(description.os_version.clone());
-    row.build_version = Set(description.build_version.clone());
-    if others(Column::Uuid, &description.uuid).await? == 0 {
-        row.uuid = Set(Some(description.uuid.clone()));
-    }
-    if let Some(serial) = &description.serial
-        && others(Column::Serial, serial).await? == 0
-    {
-        row.serial = Set(Some(serial.clone()));
-    }
-    Entity::update_many().set(row).filter(Column::Id.eq(host_id)).exec(transaction).await?;
-    label::change::look_at_host(transaction, host_id).await
-}
-
-/// Lets a host join a team, if it is in none.
+/// Lets a host join a team, if it is in none and the team is still there.
 pub(crate) async fn join_team(transaction: &Transaction, host_id: i64, team_id: i64) -> Result<(), StoreError> {
+    if team::Entity::find_by_id(team_id).one(transaction).await?.is_none() {
+        return Ok(());
+    }
     Entity::update_many()
         .col_expr(Column::TeamId, team_id.into())
         .filter(Column::Id.eq(host_id))

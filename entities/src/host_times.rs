@@ -116,18 +116,25 @@ pub(crate) async fn wake_later(
     Ok(())
 }
 
-/// Writes when hosts last spoke to us: (host, moment).
+/// Writes when hosts last spoke to us: (host, moment, when their management did, where it did).
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn seen(writer: &Writer, rows: Vec<(i64, i64)>) -> Result<(), StoreError> {
+pub async fn seen(writer: &Writer, rows: Vec<(i64, i64, Option<i64>)>) -> Result<(), StoreError> {
     writer
         .run(rows, |transaction, mut rows| {
             Box::pin(async move {
                 rows.sort_unstable();
                 for some in in_sizes(&rows) {
-                    let new = some.iter().map(|(host_id, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
+                    let new =
+                        some.iter().map(|(host_id, at, _)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
                     update(transaction, Column::LastSeenAt, new, None).await?;
+                }
+                let by_mdm: Vec<(i64, i64)> =
+                    rows.iter().filter_map(|(host, _, by_mdm)| Some((*host, (*by_mdm)?))).collect();
+                for some in in_sizes(&by_mdm) {
+                    let new = some.iter().map(|(host_id, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into()] });
+                    update(transaction, Column::MdmSeenAt, new, None).await?;
                 }
                 Ok(())
             })

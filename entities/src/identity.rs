@@ -3,7 +3,7 @@
 use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 
-use crate::{Database, Reader, StoreError, Transaction, Writer, team};
+use crate::{Database, Reader, StoreError, Transaction, Writer};
 
 /// [`Model::state`]: issued, and not yet used by a device.
 pub const ISSUED: i16 = 0;
@@ -59,11 +59,9 @@ pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Opt
     reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
 }
 
-/// The team that a device joins with this certificate, unless the team is gone.
+/// The team that a device joins with this certificate.
 pub(crate) async fn team_of(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<i64>, StoreError> {
-    let row = Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?;
-    let Some(team_id) = row.and_then(|row| row.team_id) else { return Ok(None) };
-    Ok(team::Entity::find_by_id(team_id).one(transaction).await?.map(|team| team.id))
+    Ok(Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?.and_then(|row| row.team_id))
 }
 
 /// The certificates that may speak for these enrollments: the bound ones and issued renewals.

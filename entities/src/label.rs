@@ -138,6 +138,22 @@ impl Vital {
 }
 
 impl Rule {
+    /// Whether it fits a host. It says of every host what the condition of the same rule says in the database.
+    pub fn fits(&self, host: &host::Model) -> bool {
+        let value = match self.vital {
+            Vital::All => return true,
+            Vital::Platform => &host.platform,
+            Vital::HardwareModel => &host.hardware_model,
+            Vital::OsVersion => &host.os_version,
+            Vital::Build => &host.build_version,
+            Vital::ComputerName => &host.computer_name,
+        };
+        match self.pattern.strip_suffix('*') {
+            None => *value == self.pattern,
+            Some(start) => value.starts_with(start),
+        }
+    }
+
     /// The condition that hosts fulfil which it fits.
     fn condition(&self) -> Condition {
         let Some(column) = self.vital.column() else { return Condition::all() };

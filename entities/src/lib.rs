@@ -14,6 +14,7 @@
 //! 4. A write that every device request makes goes into [`turn::Turn`] instead, where it shares a transaction.
 //! 5. Name it below. Secrets get a table of their own that no list query joins, and are sealed ([`vault`] says how).
 
+pub mod agent;
 pub mod api_token;
 pub mod audit;
 pub mod authority;
@@ -34,6 +35,8 @@ pub mod fault;
 mod fresh;
 pub mod held_command;
 pub mod host;
+pub mod host_admission;
+mod host_lifecycle;
 pub mod host_removal;
 pub mod host_search;
 pub mod host_times;
@@ -42,6 +45,7 @@ pub mod identity;
 pub mod invite;
 pub mod label;
 pub mod mail;
+pub mod movers;
 pub mod orphan_result;
 pub mod ownership;
 pub mod password_reset;

@@ -1,10 +1,13 @@
 //! Table `queue_entry`: one command for one channel of one host, from queued to its end.
 
+use std::collections::HashMap;
+
+use sea_orm::QuerySelect;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
 
 use crate::turn::{EntryChange, given, values};
-use crate::{StoreError, Transaction, Writer, command};
+use crate::{Reader, StoreError, Transaction, Writer, command};
 
 /// States from here on are final: nothing leaves them.
 pub const TERMINAL: i16 = 10;
@@ -12,6 +15,8 @@ pub const TERMINAL: i16 = 10;
 pub const HELD: i16 = -1;
 /// The state of commands that wait for their device.
 pub const QUEUED: i16 = 0;
+/// The state of commands that were handed out.
+pub const SENT: i16 = 1;
 /// The state of commands that their device put off.
 pub const NOT_NOW: i16 = 2;
 /// The final state of commands that their device has done.
@@ -86,6 +91,31 @@ pub(crate) fn to_command() -> RelationDef {
     Entity::belongs_to(command::Entity).from(Column::CommandId).to(command::Column::Id).into()
 }
 
+/// When the oldest command was queued that each of these channels may have and has not answered; channels without one are left
+/// out.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn waiting_since(reader: &Reader, channels: Vec<i64>) -> Result<HashMap<i64, i64>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let mut found = HashMap::new();
+            for some in channels.chunks(1000) {
+                let rows = Entity::find()
+                    .select_only()
+                    .column(Column::EnrollmentId)
+                    .column_as(Column::CreatedAt.min(), "since")
+                    .filter(Column::EnrollmentId.is_in(some.iter().copied()))
+                    .filter(Column::State.is_in([QUEUED, SENT]))
+                    .filter(pending())
+                    .group_by(Column::EnrollmentId);
+                found.extend(rows.into_tuple::<(i64, i64)>().all(&database).await?);
+            }
+            Ok(found)
+        })
+        .await
+}
+
 /// Takes a command out of a host's way after it broke the actor that handled it. `false`: it had ended already.
 ///
 /// # Errors
@@ -105,11 +135,6 @@ pub async fn park(writer: &Writer, entry_id: i64, now: i64) -> Result<bool, Stor
             })
         })
         .await
-}
-
-/// Ends everything that is pending for these channels, because their enrollment ended.
-pub(crate) async fn supersede(transaction: &Transaction, enrollments: &[i64], now: i64) -> Result<u64, StoreError> {
-    end_pending(transaction, enrollments, SUPERSEDED, now).await
 }
 
 /// Ends everything that is pending for these channels.

@@ -1,11 +1,10 @@
 //! Table `team`: groups of hosts that are managed alike. A host is in one team or in none.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
+use sea_orm::{ActiveValue, ActiveValue::Set, Condition, QueryOrder};
 
 use crate::audit::{self, Event};
-use crate::host_search::Filter;
+use crate::movers::{Movers, Step};
 use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, user};
 
@@ -39,15 +38,6 @@ pub struct Naming {
     pub name: String,
     /// See [`Model::description`].
     pub description: String,
-}
-
-/// Which hosts go to a team.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Movers {
-    /// These.
-    Hosts(Vec<i64>),
-    /// All that a filter lets through.
-    Filter(Filter),
 }
 
 /// All teams, by name.
@@ -147,21 +137,29 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Op
         .await
 }
 
-/// Moves hosts to a team, or to none. Returns how many moved; `None` when there is no such team.
+/// Hosts that are moved to a team, or to none.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// Where to.
+    pub team_id: Option<i64>,
+    /// Which hosts.
+    pub movers: Movers,
+    /// Who wants it.
+    pub by: String,
+    /// When.
+    pub at: i64,
+}
+
+/// Moves some of the hosts, behind a row; those that are there already are left out. `None` when there is no such team.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn transfer(
-    writer: &Writer,
-    team_id: Option<i64>,
-    movers: Movers,
-    by: String,
-    now: i64,
-) -> Result<Option<u64>, StoreError> {
-    let input = (writer.vault().clone(), team_id, movers, by, now);
+pub async fn transfer_some(writer: &Writer, transfer: Transfer, after: i64) -> Result<Option<Step>, StoreError> {
+    let input = (writer.vault().clone(), transfer, after);
     writer
-        .run(input, |transaction, (vault, team_id, movers, by, now)| {
+        .run(input, |transaction, (vault, transfer, after)| {
             Box::pin(async move {
+                let Transfer { team_id, movers, by, at } = transfer;
                 let target = match team_id {
                     None => "no team".to_owned(),
                     Some(id) => match Entity::find_by_id(id).one(transaction).await? {
@@ -169,34 +167,27 @@ pub async fn transfer(
                         None => return Ok(None),
                     },
                 };
-                let moved = move_hosts(transaction, team_id, &movers).await?;
-                let detail = format!("{moved} hosts");
-                let event = Event { at: now, actor: by, action: "hosts.transfer", target, detail };
-                audit::record(transaction, &vault, event).await?;
-                Ok(Some(moved))
+                let (hosts, next) = movers.next(transaction, after, elsewhere(team_id)).await?;
+                let hosts: Vec<i64> = hosts.iter().map(|host| host.id).collect();
+                if !hosts.is_empty() {
+                    let these = host::Column::Id.is_in(hosts.iter().copied());
+                    let moving = host::Entity::update_many().col_expr(host::Column::TeamId, team_id.into());
+                    moving.filter(these).exec(transaction).await?;
+                    let detail = format!("{} hosts", hosts.len());
+                    let event = Event { at, actor: by, action: "hosts.transfer", target, detail };
+                    audit::record(transaction, &vault, event).await?;
+                }
+                Ok(Some(Step { hosts, next }))
             })
         })
         .await
 }
 
-async fn move_hosts(transaction: &Transaction, team_id: Option<i64>, movers: &Movers) -> Result<u64, StoreError> {
-    let all = || {
-        let elsewhere = match team_id {
-            None => host::Column::TeamId.is_not_null(),
-            Some(id) => host::Column::TeamId.ne(id).or(host::Column::TeamId.is_null()),
-        };
-        host::Entity::update_many().col_expr(host::Column::TeamId, team_id.into()).filter(elsewhere)
-    };
-    match movers {
-        Movers::Filter(filter) => Ok(all().filter(filter.condition()).exec(transaction).await?.rows_affected),
-        Movers::Hosts(hosts) => {
-            let mut moved = 0;
-            for some in hosts.chunks(500) {
-                let these = host::Column::Id.is_in(some.iter().copied());
-                moved += all().filter(host::is_there()).filter(these).exec(transaction).await?.rows_affected;
-            }
-            Ok(moved)
-        }
+/// The condition that hosts are not in a team.
+fn elsewhere(team_id: Option<i64>) -> Condition {
+    match team_id {
+        None => Condition::all().add(host::Column::TeamId.is_not_null()),
+        Some(id) => Condition::any().add(host::Column::TeamId.ne(id)).add(host::Column::TeamId.is_null()),
     }
 }
 

@@ -70,6 +70,20 @@ pub fn serial_number(text: &str) -> Option<&str> {
     (!placeholder).then_some(text)
 }
 
+/// The UUID of a device's hardware; `None` for what cheap boards share.
+pub fn hardware_uuid(text: &str) -> Option<&str> {
+    const SHARED: [&str; 5] = [
+        "00000000-0000-0000-0000-000000000000",
+        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+        "03000200-0400-0500-0006-000700080009",
+        "12345678-1234-5678-90AB-CDDEEFAABBCC",
+        "00020003-0004-0005-0006-000700080009",
+    ];
+    let text = text.trim();
+    let shared = SHARED.iter().any(|known| known.eq_ignore_ascii_case(text));
+    serial_number(text).filter(|_| !shared)
+}
+
 impl fmt::Display for HostId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.0)
@@ -85,6 +99,16 @@ mod tests {
         assert_eq!(serial_number(" C02XL0GYJGH5 "), Some("C02XL0GYJGH5"));
         for placeholder in ["", " ", "0", "-1", "to be filled by o.e.m.", "SYSTEM SERIAL NUMBER"] {
             assert_eq!(serial_number(placeholder), None, "{placeholder:?}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_that_boards_share_is_none() {
+        assert_eq!(hardware_uuid(" 4C4C4544-0043 "), Some("4C4C4544-0043"));
+        for shared in
+            ["", "Not Specified", "ffffffff-ffff-ffff-ffff-ffffffffffff", "03000200-0400-0500-0006-000700080009"]
+        {
+            assert_eq!(hardware_uuid(shared), None, "{shared:?}");
         }
     }
 

@@ -4,8 +4,9 @@
 //! ([`time::Timestamp`]). OpenSSL is allowed, because CMS and SCEP are messages: bytes and keys in, bytes out.
 //!
 //! Start with [`queue`] (what a host is sent next), then [`apple`] (what devices say), then [`pki`] (who says it). [`webhook`] is
-//! what others are told of it.
+//! what others are told of it, [`agent`] what other agents than MDM say.
 
+pub mod agent;
 pub mod apple;
 pub mod ids;
 pub mod pki;

@@ -2,8 +2,11 @@
 //!
 //! Which type to use where: [`DeviceError`] on the routes of enrolled Apple devices; it has no way to say 401 or 403, which
 //! would make a device remove its management. [`EnrollError`] before a device is enrolled, where refusing is safe.
+//! [`AgentError`] for agents that are no MDM, where 401 only means that they enroll again.
 //! [`ApiError`] for admins, in Fleet's shape; [`NanoError`] for NanoMDM's tools. A detail that only we can use goes to the
 //! log, once, and never into a response.
+
+mod agent;
 
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use actix_web::{HttpResponse, ResponseError};
 use actors::ask::Refusal;
 use protocol::apple;
 use serde::Serialize;
+
+pub use agent::{AgentError, AgentFault};
 
 use super::admin::permission::Permission;
 
@@ -229,6 +234,11 @@ impl ApiError {
         Self::because(StatusCode::CONFLICT, "base", reason)
     }
 
+    /// The error in Fleet's shape.
+    fn document(&self) -> serde_json::Value {
+        serde_json::json!({ "message": self.message, "errors": self.reasons, "uuid": uuid::Uuid::new_v4() })
+    }
+
     /// 422 for one parameter.
     pub fn invalid(name: &str, reason: impl Into<String>) -> Self {
         Self::because(StatusCode::UNPROCESSABLE_ENTITY, name, reason)
@@ -276,11 +286,7 @@ impl ResponseError for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        response.json(serde_json::json!({
-            "message": self.message,
-            "errors": self.reasons,
-            "uuid": uuid::Uuid::new_v4(),
-        }))
+        response.json(self.document())
     }
 }
 

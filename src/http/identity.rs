@@ -16,6 +16,8 @@ use actors::trust::{Trust, Vetted};
 use protocol::pki::signature::header;
 use protocol::time::Timestamp;
 
+use super::percent::percent_decoded;
+
 /// The longest client certificate header, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
@@ -83,23 +85,8 @@ fn read_header(value: &[u8]) -> Option<Vec<u8>> {
     if let Some(inner) = value.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b":")) {
         return base64::engine::general_purpose::STANDARD.decode(inner).ok();
     }
-    let pem = percent_decoded(value)?;
+    let pem = percent_decoded(value);
     openssl::x509::X509::from_pem(&pem).ok()?.to_der().ok()
-}
-
-fn percent_decoded(value: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut bytes = value.iter().copied();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                (digit(bytes.next()?)? << 4) | digit(bytes.next()?)?
-            }
-            other => other,
-        });
-    }
-    Some(decoded)
 }
 
 #[cfg(test)]

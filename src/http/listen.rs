@@ -98,7 +98,7 @@ pub fn listen(binding: &Binding, served: Served) -> anyhow::Result<Listening> {
 impl Served {
     fn whom(&self) -> fn(Who) -> bool {
         match self {
-            Self::Devices(_) => |who| matches!(who, Who::EnrolledDevice | Who::Newcomer),
+            Self::Devices(_) => |who| matches!(who, Who::EnrolledDevice | Who::Newcomer | Who::Agent),
             Self::Admins(_) => |who| matches!(who, Who::Admin(_) | Who::Anyone),
             Self::Operators(_) => |who| who == Who::Operator,
         }

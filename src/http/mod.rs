@@ -14,6 +14,7 @@ pub mod limiter;
 pub mod listen;
 pub mod ops;
 pub mod paging;
+mod percent;
 pub mod tls;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use actix_web::web::{self, Bytes, Payload, ServiceConfig};
 use Permission::*;
 use admin::permission::Permission;
 use body::Budget;
+use device::agent;
 use device::apple::{mdm, wrong_method};
 use device::enroll::profile;
 use device::scep::scep;
@@ -39,6 +41,8 @@ pub enum Who {
     EnrolledDevice,
     /// A device or person that is about to enroll.
     Newcomer,
+    /// An agent on a host that is no MDM; unlike an enrolled device it may be told 401, and enrolls again then.
+    Agent,
     /// An admin who has this permission.
     Admin(Permission),
     /// Anyone who reaches the admins' listener.
@@ -73,6 +77,14 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/mdm/apple/scep", handler: || web::to(scep) },
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
     Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
+
+    Route { who: Who::Agent, methods: "HEAD", path: "/api/fleet/orbit/ping", handler: || web::to(agent::orbit_ping) },
+    Route { who: Who::Agent, methods: "POST", path: "/api/fleet/orbit/enroll", handler: || web::to(agent::orbit_enroll) },
+    Route { who: Who::Agent, methods: "POST", path: "/api/fleet/orbit/config", handler: || web::to(agent::orbit_config) },
+    Route { who: Who::Agent, methods: "POST", path: "/api/osquery/enroll", handler: || web::to(agent::osquery_enroll) },
+    Route { who: Who::Agent, methods: "POST", path: "/api/v1/osquery/enroll", handler: || web::to(agent::osquery_enroll) },
+    Route { who: Who::Agent, methods: "POST", path: "/api/osquery/config", handler: || web::to(agent::osquery_config) },
+    Route { who: Who::Agent, methods: "POST", path: "/api/v1/osquery/config", handler: || web::to(agent::osquery_config) },
 
     Route { who: Who::Anyone, methods: "POST", path: "{base}/login", handler: || web::to(admin::sign_in::login) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/forgot_password", handler: || web::to(admin::sign_in::forgot) },
@@ -112,6 +124,7 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/report", handler: || web::to(admin::host_report::report) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/summary/mdm", handler: || web::to(admin::host_summary::mdm) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/host_summary", handler: || web::to(admin::host_summary::all) },
+    Route { who: Who::Admin(HostsWrite), methods: "POST", path: "{base}/hosts/import", handler: || web::to(admin::host_import::import) },
     Route { who: Who::Admin(HostsWrite), methods: "POST", path: "{base}/hosts/delete", handler: || web::to(admin::host_removal::delete_many) },
     Route { who: Who::Admin(HostsTransfer), methods: "POST", path: "{base}/hosts/transfer", handler: || web::to(admin::teams::transfer) },
     Route { who: Who::Admin(HostsTransfer), methods: "POST", path: "{base}/hosts/transfer/filter", handler: || web::to(admin::teams::transfer_filter) },
@@ -215,7 +228,7 @@ pub fn configure(config: &mut ServiceConfig, serves: fn(Who) -> bool) {
         match route.who {
             Who::EnrolledDevice => config.service(resource.default_service(web::to(wrong_method))),
             Who::Admin(_) | Who::Anyone => config.service(resource.wrap(from_fn(guard::private))),
-            Who::Newcomer | Who::Operator => config.service(resource),
+            Who::Newcomer | Who::Agent | Who::Operator => config.service(resource),
         };
         paths.push(path);
     }

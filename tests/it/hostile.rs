@@ -90,7 +90,11 @@ async fn admin_routes_open_for_nobody_without_a_token() {
     let base = app.running().addresses.admin_url.clone();
     for route in ROUTES.iter().filter(|route| matches!(route.who, Who::Admin(_))) {
         let path = route.path.replace("{base}", "/api/latest/fleet").replace("{id:[0-9]+}", "1");
-        let path = path.replace("{delivery:[0-9]+}", "1").replace("{identifier}", "x").replace("{ids}", "x");
+        let path = path
+            .replace("{delivery:[0-9]+}", "1")
+            .replace("{token:[0-9]+}", "1")
+            .replace("{identifier}", "x")
+            .replace("{ids}", "x");
         for method in route.methods.split(' ').map(|method| method.parse::<Method>().unwrap()) {
             for token in [None, Some("Bearer wrong"), Some("Basic bmFubzp3cm9uZw==")] {
                 let mut request = app.client.request(method.clone(), format!("{base}{path}"));

@@ -12,6 +12,7 @@ mod command_order;
 mod conformance;
 mod crash_hosts;
 mod crash_singletons;
+mod first_contact;
 mod hostile;
 mod killed;
 mod long_queues;

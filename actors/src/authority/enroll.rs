@@ -3,7 +3,6 @@
 use actix::prelude::*;
 use entities::audit::{self, Event};
 use entities::{enroll_secret, push_certificate, scep as rows};
-use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 use protocol::apple::enrollment_profile::{EnrollmentProfile, MdmPayload, ScepPayload, ServerCapability};
 use protocol::apple::secret::Secret;
@@ -11,6 +10,7 @@ use protocol::pki::signature::sign_attached;
 
 use super::{Authority, Desk, Keys};
 use crate::ask::{Answer, Refusal};
+use crate::nonce::nonce;
 
 /// The identifier of every enrollment profile; a later profile with the same one renews the enrollment.
 pub const PROFILE_IDENTIFIER: &str = "org.rookery.mdm.enrollment";
@@ -131,9 +131,7 @@ struct Promise {
 
 /// Makes a challenge; only its hash is stored.
 async fn promise(desk: &Desk, to: Promise, by: String) -> Answer<String> {
-    let mut random = [0; 24];
-    rand_bytes(&mut random).map_err(Refusal::soon)?;
-    let challenge = random.iter().fold(String::with_capacity(48), |text, byte| text + &format!("{byte:02x}"));
+    let challenge = nonce()?;
     let now = desk.clock.now();
     let row = rows::Model {
         hash: sha256(challenge.as_bytes()).to_vec(),

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Authority, Desk, Keys};
 use crate::ask::{Answer, Refusal};
+use crate::trust::has_not_ended;
 
 /// When every refusal is answered, counted from the request's arrival.
 const REFUSED_AFTER: Duration = Duration::from_millis(150);
@@ -158,7 +159,8 @@ async fn title_of(desk: &Desk, request: &Request, now: Timestamp) -> Result<Titl
 async fn renewal(desk: &Desk, signer: &Certificate, now: Timestamp) -> Result<Title, Denied> {
     let fingerprint = signer.fingerprint().as_bytes().to_vec();
     let row = identity::by_fingerprint(&desk.reader, fingerprint).await.map_err(Refusal::from)?;
-    let live = row.filter(|row| row.state == identity::BOUND && signer.is_valid_at(now)).ok_or(Denied::NotLive)?;
+    let live = row.filter(|row| row.state == identity::BOUND).ok_or(Denied::NotLive)?;
+    has_not_ended(signer.not_after(), now)?;
     let enrollment = live.enrollment_id.ok_or(Denied::NotLive)?;
     let enrolled = enrollment::by_id(&desk.reader, enrollment).await.map_err(Refusal::from)?.ok_or(Denied::NotLive)?;
     if !enrolled.enabled {

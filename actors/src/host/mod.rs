@@ -42,7 +42,7 @@ use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::hosts::{HostGuard, Resident};
 use crate::pusher::Pusher;
-use crate::seen::Seen;
+use crate::seen::{Seen, Through};
 use crate::singleton::answers;
 use crate::webhooks::Outlets;
 use certificates::Certificates;
@@ -267,7 +267,7 @@ impl Host {
         self.touched_at = now;
         if now < self.noted_at || now.since(self.noted_at) >= Seen::OFTEN_ENOUGH {
             self.noted_at = now;
-            self.parts.seen.note(self.id, now);
+            self.parts.seen.note(self.id, now, Through::Mdm);
         }
     }
 

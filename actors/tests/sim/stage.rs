@@ -16,7 +16,7 @@ use actors::supervisor::{self, Limit, Node, Strategy};
 use actors::tree::{Config, Parts};
 use entities::enrollment::{self, Authenticated, TokenUpdated};
 use entities::fault::{Faults, Plan};
-use entities::{host, identity, scep};
+use entities::{host, host_admission, identity, scep};
 use protocol::queue::Policy;
 use protocol::time::Timestamp;
 use tokio::runtime::Runtime;
@@ -183,7 +183,7 @@ fn template() -> Vec<u8> {
 async fn enroll(writer: &entities::Writer, number: usize) {
     let (at, udid) = (BEGIN.millis(), udid(number));
     let description = description(number);
-    let host_id = host::admit(writer, description.clone(), udid.clone(), at).await.unwrap();
+    let host_id = host_admission::admit(writer, description.clone(), udid.clone(), at).await.unwrap();
     issue(writer, number).await;
     let authenticated = Authenticated {
         host_id,

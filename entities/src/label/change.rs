@@ -153,24 +153,46 @@ pub async fn label_host(
         .await
 }
 
-/// A host is new, or is another one than it was: it gets the labels whose rules fit, and loses those whose rules do not.
-pub(crate) async fn look_at_host(transaction: &Transaction, host_id: i64) -> Result<(), StoreError> {
+/// Hosts are new, or are others than they were: each gets the labels whose rules fit, and loses those whose rules do not.
+pub(crate) async fn look_at(transaction: &Transaction, hosts: &[host::Model]) -> Result<(), StoreError> {
     let ruled = Entity::find().filter(Column::Vital.is_not_null()).all(transaction).await?;
-    let mut fitting = BTreeSet::new();
-    for label in &ruled {
-        let Some(rule) = label.rule() else { continue };
-        let fits = host::Entity::find_by_id(host_id).filter(rule.condition());
-        if rule.vital == super::Vital::All || fits.count(transaction).await? > 0 {
-            fitting.insert(label.id);
+    let rules: Vec<(i64, Rule)> = ruled.iter().filter_map(|label| Some((label.id, label.rule()?))).collect();
+    for some in hosts.chunks(AT_ONCE) {
+        let members = member::Entity::find().filter(member::Column::HostId.is_in(some.iter().map(|host| host.id)));
+        let has: BTreeSet<(i64, i64)> =
+            members.all(transaction).await?.iter().map(|row| (row.label_id, row.host_id)).collect();
+        let mut new = Vec::new();
+        for host in some {
+            let mut lost = Vec::new();
+            for (label, rule) in &rules {
+                match (rule.fits(host), has.contains(&(*label, host.id))) {
+                    (true, false) => new.push((*label, host.id)),
+                    (false, true) => lost.push(*label),
+                    _ => {}
+                }
+            }
+            take(transaction, host.id, &lost).await?;
+        }
+        for some in new.chunks(AT_ONCE) {
+            add(transaction, some.to_vec()).await?;
         }
     }
-    let has = member::Entity::find().select_only().column(member::Column::LabelId);
-    let has = has.filter(member::Column::HostId.eq(host_id)).into_tuple::<i64>().all(transaction).await?;
-    let lost: Vec<i64> =
-        ruled.iter().map(|label| label.id).filter(|id| has.contains(id) && !fitting.contains(id)).collect();
-    take(transaction, host_id, &lost).await?;
-    let new = fitting.into_iter().filter(|id| !has.contains(id));
-    add(transaction, new.map(|label| (label, host_id)).collect()).await
+    Ok(())
+}
+
+/// Hosts are gone: they have no label any more.
+pub(crate) async fn forget_hosts(transaction: &Transaction, hosts: &[i64]) -> Result<(), StoreError> {
+    let of_these = member::Column::HostId.is_in(hosts.iter().copied());
+    member::Entity::delete_many().filter(of_these).exec(transaction).await?;
+    Ok(())
+}
+
+/// One host turns out to be another one: that one gets its labels.
+pub(crate) async fn hand_over(transaction: &Transaction, from: i64, to: i64) -> Result<(), StoreError> {
+    let labels = member::Entity::find().select_only().column(member::Column::LabelId);
+    let labels = labels.filter(member::Column::HostId.eq(from)).into_tuple::<i64>().all(transaction).await?;
+    forget_hosts(transaction, &[from]).await?;
+    add(transaction, labels.into_iter().map(|label| (label, to)).collect()).await
 }
 
 /// A rule is new: it is looked at for all hosts.
@@ -180,6 +202,7 @@ async fn look_at_all(transaction: &Transaction, label_id: i64, rule: &Rule) -> R
         .select_only()
         .expr(Expr::value(label_id))
         .column(host::Column::Id)
+        .filter(host::is_there())
         .filter(rule.condition());
     let insert = Query::insert()
         .into_table(member::Entity)
@@ -215,6 +238,9 @@ async fn add(transaction: &Transaction, members: Vec<(i64, i64)>) -> Result<(), 
 }
 
 async fn take(transaction: &Transaction, host_id: i64, labels: &[i64]) -> Result<(), StoreError> {
+    if labels.is_empty() {
+        return Ok(());
+    }
     member::Entity::delete_many()
         .filter(member::Column::HostId.eq(host_id))
         .filter(member::Column::LabelId.is_in(labels.iter().copied()))

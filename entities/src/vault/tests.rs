@@ -107,7 +107,16 @@ fn every_sealed_column_can_be_sealed_anew() {
 }
 
 /// Columns of bytes that are no secrets: certificates, hashes, and what is useless without a sealed key.
-const IN_THE_CLEAR: &[&str] = &["certificate", "fingerprint", "hash", "request_hash", "push_token", "canary"];
+const IN_THE_CLEAR: &[&str] = &[
+    "certificate",
+    "fingerprint",
+    "hash",
+    "request_hash",
+    "orbit_key_hash",
+    "osquery_key_hash",
+    "push_token",
+    "canary",
+];
 /// What secrets are called.
 const SUSPICIOUS: &[&str] = &["secret", "private_key", "password", "passcode", "token", "challenge", "pin"];
 

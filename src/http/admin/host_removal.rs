@@ -4,8 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Payload};
 use actors::authority::enroll::PROFILE_IDENTIFIER;
 use actors::dispatcher::Dispatched;
-use actors::steward::DeleteHosts;
-use entities::team::Movers;
+use actors::steward::{DeleteHosts, Walked};
+use entities::movers::Movers;
 use protocol::apple::command::Command;
 use protocol::ids::CommandUuid;
 use serde::Deserialize;
@@ -33,8 +33,8 @@ struct DeleteMany {
 pub async fn delete(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let host = reach::host(&admin, &edge, id.into_inner().1).await?;
     match delete_all(&edge, Movers::Hosts(vec![host.id]), &admin.name).await? {
-        0 => Err(not_found()),
-        _ => Ok(HttpResponse::Ok().json(json!({}))),
+        Walked::Done(0) => Err(not_found()),
+        walked => Ok(answer_of(walked)),
     }
 }
 
@@ -45,13 +45,18 @@ pub async fn delete_many(admin: Asking, payload: Payload, edge: Data<AdminEdge>)
             reach::hosts(&admin, &edge, &ids).await?;
             Movers::Hosts(ids)
         }
-        DeleteMany { ids, filters: Some(filters) } if ids.is_empty() => {
-            Movers::Filter(reach::within(&admin, filters.0.filter(edge.front.clock.now())?)?)
-        }
+        DeleteMany { ids, filters: Some(filters) } if ids.is_empty() => reach::movers(&admin, &edge, filters)?,
         _ => return Err(ApiError::invalid("ids", format!("name 1 to {MAX_IDS} ids, or filters; not both"))),
     };
-    delete_all(&edge, whom, &admin.name).await?;
-    Ok(HttpResponse::Ok().json(json!({})))
+    Ok(answer_of(delete_all(&edge, whom, &admin.name).await?))
+}
+
+/// 200, or 202 where it goes on after the answer, as Fleet's does.
+pub(super) fn answer_of(walked: Walked) -> HttpResponse {
+    match walked {
+        Walked::Done(_) => HttpResponse::Ok().json(json!({})),
+        Walked::GoesOn => HttpResponse::Accepted().json(json!({})),
+    }
 }
 
 /// `DELETE …/hosts/{id}/mdm`: takes the enrollment profile away; the device checks out then.
@@ -72,6 +77,6 @@ pub async fn unenroll(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEd
     }
 }
 
-async fn delete_all(edge: &AdminEdge, whom: Movers, by: &str) -> Result<usize, ApiError> {
+async fn delete_all(edge: &AdminEdge, whom: Movers, by: &str) -> Result<Walked, ApiError> {
     Ok(edge.front.steward.ask(DeleteHosts { whom, asked_by: by.to_owned() }, DEADLINE).await?)
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::auth::Asking;
 use super::host_filter::FilterQuery;
-use super::{labels, reach};
+use super::{labels, reach, silence};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -65,7 +65,10 @@ pub async fn list(admin: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>)
     }
     let teams = team_names(&edge.front.reader, &hosts).await?;
     let channels_of = |host: &host::Model| by_host.get(&host.id).map_or(&[][..], Vec::as_slice);
-    let shown: Vec<Value> = hosts.iter().map(|host| show(&edge, host, channels_of(host), &teams)).collect();
+    let both: Vec<_> = hosts.iter().map(|host| (host, channels_of(host))).collect();
+    let silent = silence::since(&edge.front.reader, &both).await?;
+    let shown: Vec<Value> =
+        both.iter().map(|(host, channels)| show(&edge, host, channels, &teams, silent.get(&host.id))).collect();
     Ok(HttpResponse::Ok().json(json!({ "hosts": shown })))
 }
 
@@ -138,7 +141,8 @@ pub async fn orphans(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdg
 async fn detail(edge: &AdminEdge, host: host::Model) -> Result<HttpResponse, ApiError> {
     let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
     let teams = team_names(&edge.front.reader, std::slice::from_ref(&host)).await?;
-    let mut shown = show(edge, &host, &channels, &teams);
+    let silent = silence::since(&edge.front.reader, &[(&host, &channels)]).await?;
+    let mut shown = show(edge, &host, &channels, &teams, silent.get(&host.id));
     let labels = labels::of_host(&edge.front.reader, host.id).await?;
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
@@ -171,8 +175,14 @@ pub(super) fn presence(host: &host::Model, now: Timestamp) -> &'static str {
     if seen { "online" } else { "offline" }
 }
 
-fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model], teams: &HashMap<i64, String>) -> Value {
-    let connected = channels.iter().any(|channel| channel.enabled);
+fn show(
+    edge: &AdminEdge,
+    host: &host::Model,
+    channels: &[enrollment::Model],
+    teams: &HashMap<i64, String>,
+    silent_since: Option<&i64>,
+) -> Value {
+    let connected = silence::device(channels).is_some();
     json!({
         "id": host.id,
         "uuid": host.uuid.clone().unwrap_or_default(),
@@ -197,6 +207,7 @@ fn show(edge: &AdminEdge, host: &host::Model, channels: &[enrollment::Model], te
             "server_url": if connected { Value::from(edge.front.authority_config.server_url.clone()) } else { Value::Null },
             "name": if connected { "Rookery" } else { "" },
             "connected_to_fleet": connected,
+            "unresponsive_since": silent_since.map(|at| moment(Some(*at))),
             "encryption_key_available": false,
             "dep_profile_error": false,
         },

@@ -185,9 +185,10 @@ async fn hosts(
     if names.len() + hosts.len() > MAX_IDS {
         return Err(ApiError::invalid("hosts", format!("at most {MAX_IDS} hosts")));
     }
+    let found = host::ids_by_identifiers(reader, names.clone()).await?;
     for name in names {
-        let found = host::by_identifier(reader, name.clone()).await?;
-        hosts.push(found.ok_or_else(|| ApiError::invalid("hosts", format!("there is no host {name:?}")))?.id);
+        let id = found.get(&name).ok_or_else(|| ApiError::invalid("hosts", format!("there is no host {name:?}")))?;
+        hosts.push(*id);
     }
     Ok(Some(hosts))
 }

@@ -2,9 +2,11 @@
 //! hosts through here alone, so that none forgets to look.
 
 use entities::host_search::Filter;
+use entities::movers::Movers;
 use entities::{host, target};
 
 use super::auth::Admin;
+use super::host_filter::Filters;
 use super::hosts::not_found;
 use super::permission::Extent;
 use crate::http::edge::AdminEdge;
@@ -65,6 +67,15 @@ pub(super) fn within(admin: &Admin, filter: Filter) -> Result<Filter, ApiError> 
         admin.demand(Some(team).filter(|id| *id != 0))?;
     }
     Ok(Filter { teams: teams(admin)?, ..filter })
+}
+
+/// The hosts that filters mean as of now, and none beyond reach.
+///
+/// # Errors
+/// As for [`within`], and a filter that means nothing.
+pub(super) fn movers(admin: &Admin, edge: &AdminEdge, filters: Filters) -> Result<Movers, ApiError> {
+    let now = edge.front.clock.now();
+    Ok(Movers::Filter { filter: within(admin, filters.0.filter(now)?)?, asked_at: now.millis() })
 }
 
 /// The teams within reach; `None` for all.

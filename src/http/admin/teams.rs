@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Payload};
 use actors::steward::{DeleteTeam, SaveTeam, Transfer};
-use entities::team::{self, Movers, Naming};
+use entities::movers::Movers;
+use entities::team::{self, Naming};
 use entities::{Reader, host_search};
 use protocol::time::Timestamp;
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::auth::{Admin, Asking};
 use super::enrollment::{self, Secrets};
 use super::host_filter::Filters;
+use super::host_removal::answer_of;
 use super::hosts::MAX_IDS;
 use super::{naming, reach};
 use crate::http::edge::AdminEdge;
@@ -126,7 +128,7 @@ pub async fn transfer(admin: Asking, payload: Payload, edge: Data<AdminEdge>) ->
 /// `POST …/hosts/transfer/filter`
 pub async fn transfer_filter(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let TransferFilter { team_id, filters } = read_json(&edge.budget, payload).await?;
-    let movers = Movers::Filter(reach::within(&admin, filters.0.filter(edge.front.clock.now())?)?);
+    let movers = reach::movers(&admin, &edge, filters)?;
     move_hosts(&edge, team_id, movers, &admin).await
 }
 
@@ -140,8 +142,7 @@ async fn move_hosts(
     let team_id = team_id.filter(|id| *id != 0);
     admin.demand(team_id)?;
     let transfer = Transfer { team_id, movers, asked_by: admin.name.clone() };
-    edge.front.steward.ask(transfer, DEADLINE).await?;
-    Ok(HttpResponse::Ok().json(json!({})))
+    Ok(answer_of(edge.front.steward.ask(transfer, DEADLINE).await?))
 }
 
 async fn answer(edge: &AdminEdge, team: &team::Model) -> Result<HttpResponse, ApiError> {

@@ -13,6 +13,7 @@ use protocol::pki::scep::{
 
 use crate::http::edge::DeviceEdge;
 use crate::http::error::DeviceError;
+use crate::http::percent::percent_decoded;
 
 /// How long a requester waits.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -59,34 +60,4 @@ async fn message(request: &HttpRequest, payload: Payload, edge: &DeviceEdge) -> 
     let decoded = percent_decoded(parameter.as_bytes());
     let unreadable = |error| DeviceError::BadRequest(format!("the parameter message: {error}"));
     message_parameter(&decoded).map_err(unreadable)
-}
-
-/// Undoes percent-encoding and leaves everything else, `+` among it, as it is.
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let pair = after.get(..2).filter(|_| *first == b'%').and_then(|pair| std::str::from_utf8(pair).ok());
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percent_encoding_is_undone_and_plus_stays() {
-        assert_eq!(percent_decoded(b"a+b%2Bc%2f%3D%zz%4"), b"a+b+c/=%zz%4");
-    }
 }

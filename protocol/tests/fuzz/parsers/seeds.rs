@@ -132,6 +132,17 @@ pub(crate) fn events() -> Vec<Vec<u8>> {
     bodies.map(event).collect()
 }
 
+/// What agents say.
+pub(crate) fn agents() -> Vec<Vec<u8>> {
+    [
+        r#"{"enroll_secret":"s","hardware_uuid":"4C4C4544-0043","hardware_serial":"C02XL0GYJGH5","hostname":"h","platform":"darwin","osquery_identifier":"i","computer_name":"Mac","hardware_model":"Mac14,2"}"#,
+        r#"{"enroll_secret":"s","host_identifier":"i","host_details":{"os_version":{"platform":"ubuntu","version":"24.04","build":""},"system_info":{"uuid":"U","hardware_serial":"-1","computer_name":"","hostname":"h"}}}"#,
+        r#"{"orbit_node_key":"key"}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
 /// Certificates.
 pub(crate) fn certificates() -> Vec<Vec<u8>> {
     let keys = &*KEYS;

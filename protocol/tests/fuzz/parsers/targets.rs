@@ -2,6 +2,7 @@
 //!
 //! The in-process mutator (`tests/fuzz/main.rs`) and cargo-fuzz (`protocol/fuzz`) run the same functions.
 
+use protocol::agent;
 use protocol::apple::channel::{ChannelKind, EnrollmentId};
 use protocol::apple::check_in::DeclarationKind;
 use protocol::apple::command::Command;
@@ -11,7 +12,7 @@ use protocol::apple::message::Message;
 use protocol::apple::profile::Profile;
 use protocol::apple::push::{Answer, Feedback, is_topic};
 use protocol::apple::{json, platform, plist};
-use protocol::ids::{CommandUuid, serial_number};
+use protocol::ids::{CommandUuid, hardware_uuid, serial_number};
 use protocol::pki::authority::Authority;
 use protocol::pki::scep::client::{Request as ClientRequest, read_ca_certificates};
 use protocol::pki::scep::{Policy, Request, RequestKind, TransactionId, message_parameter};
@@ -60,7 +61,7 @@ const DER: Shape = Shape::Der;
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
     target("message", (TEXT, 150), &["message::parse"], seeds::messages, message),
-    target("plist", (TEXT, 150), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
+    target("plist", (TEXT, 130), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
     target("report_json", (TEXT, 70), &["json::from_xml"], seeds::messages, report_json),
     target("command", (TEXT, 80), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
@@ -68,6 +69,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("status", (TEXT, 70), &["declarative::parse"], seeds::json, status),
     target("apns", (TEXT, 60), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
     target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
+    target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key"], seeds::agents, agent),
     target("webhook_event", (TEXT, 20), &["mod::decode"], seeds::events, webhook_event),
     target("signature", (DER, 40), &["verify::verify"], seeds::signatures, signature),
     target("known_signer", (DER, 40), &["message::walk"], seeds::signatures, known_signer),
@@ -78,7 +80,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("ca_certificates", (DER, 20), &["client::read_ca_certificates"], seeds::certificates, ca_certificates),
     target("pem", (Shape::Bytes, 12), &["certificate::from_pem", "signer::from_pem", "authority::from_pem"], seeds::pems, pem),
     target("base64", (Shape::Bytes, 30), &["mod::header", "mod::message_parameter"], seeds::texts, base64),
-    target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "channel::parse", "check_in::parse", "issue::parse",
+    target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
 ];
 
@@ -215,6 +217,17 @@ fn webhook_event(input: &[u8]) {
     }
 }
 
+/// What an agent says of its host is bounded, whatever it is.
+fn agent(input: &[u8]) {
+    for read in [agent::orbit_enrollment(input), agent::osquery_enrollment(input)].into_iter().flatten() {
+        assert!(read.serial.is_some() || !read.uuid.is_empty() || !read.identifier.is_empty());
+        for text in [&read.identifier, &read.uuid, &read.hardware_model, &read.computer_name, &read.os_version] {
+            assert!(text.chars().count() <= 255 && !text.contains(char::is_control));
+        }
+    }
+    let _ = agent::node_key(input);
+}
+
 /// A command of an admin becomes a property list that is read again.
 fn admin_json(input: &[u8]) {
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(input) else { return };
@@ -314,7 +327,7 @@ fn names(input: &[u8]) {
     if let Some(moment) = Timestamp::parse_rfc3339(text) {
         let _ = moment.to_rfc3339();
     }
-    let _ = (serial_number(text), ChannelKind::parse(text), DeclarationKind::parse(text));
+    let _ = (serial_number(text), hardware_uuid(text), ChannelKind::parse(text), DeclarationKind::parse(text));
     let _ = (TransactionId::parse(text), ServerName::parse(text).is_ok(), platform::platform(text));
     let _ = (text.parse::<Fingerprint>(), Topic::parse(text));
 }

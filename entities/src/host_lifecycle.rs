@@ -1,0 +1,138 @@
+//! What becomes of a host in the course of its life: its management begins anew, is turned on, is turned off; an admin
+//! deletes it, and it comes back. Everything that follows from one of these stands here, is written in the transaction of
+//! whoever causes it, and nowhere else.
+//!
+//! | what | who causes it |
+//! |---|---|
+//! | [`reset`] | an Authenticate that is no renewal |
+//! | [`turn_on`] | the TokenUpdate of a device channel |
+//! | [`turn_off`] | a CheckOut, which also follows from taking the enrollment profile away |
+//! | [`delete`] | an admin |
+//! | [`come_back`] | a message of a host that was deleted |
+//!
+//! Whoever keeps something else about a host (profiles, locks, recovery keys, a place in Apple Business) says here what
+//! becomes of it.
+
+use std::collections::BTreeSet;
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ActiveValue::Set, QuerySelect};
+
+use crate::host::{self, OFF};
+use crate::queue_entry::{self, CANCELLED, held};
+use crate::{StoreError, Transaction, agent, enrollment, held_command, label};
+
+/// Numbers that one statement names.
+const AT_ONCE: usize = 500;
+
+/// A device begins to enroll: what was pending for it is superseded, all its channels fall silent, and a new generation
+/// begins. Of its device channels only this one goes on: with another UDID (a new logic board, a clone of a virtual machine)
+/// it has left under the old one. Returns its channels.
+pub(crate) async fn reset(
+    transaction: &Transaction,
+    host_id: i64,
+    device: &enrollment::Model,
+    at: i64,
+) -> Result<Vec<i64>, StoreError> {
+    use enrollment::{Column, Entity};
+    let channels = channels_of(transaction, &[host_id]).await?;
+    queue_entry::end_pending(transaction, &channels, queue_entry::SUPERSEDED, at).await?;
+    Entity::update_many()
+        .col_expr(Column::Enabled, false.into())
+        .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
+        .col_expr(Column::TokenUpdateTally, 0.into())
+        .filter(Column::Id.is_in(channels.iter().copied()))
+        .exec(transaction)
+        .await?;
+    Entity::update_many()
+        .col_expr(Column::EndedAt, at.into())
+        .filter(Column::HostId.eq(host_id))
+        .filter(Column::Kind.eq(device.kind))
+        .filter(Column::Id.ne(device.id))
+        .filter(Column::EndedAt.is_null())
+        .exec(transaction)
+        .await?;
+    Ok(channels)
+}
+
+/// A device can be managed from now on.
+pub(crate) async fn turn_on(transaction: &Transaction, host_id: i64, status: i16, at: i64) -> Result<(), StoreError> {
+    host::set_mdm_status(transaction, host_id, status, at).await
+}
+
+/// Channels end: nothing more is sent to them, and what was pending is superseded. Where the device's own is among them, the
+/// host's management is off.
+pub(crate) async fn turn_off(
+    transaction: &Transaction,
+    host_id: i64,
+    channels: &[i64],
+    whole: bool,
+    at: i64,
+) -> Result<(), StoreError> {
+    use enrollment::{Column, Entity};
+    queue_entry::end_pending(transaction, channels, queue_entry::SUPERSEDED, at).await?;
+    Entity::update_many()
+        .col_expr(Column::Enabled, false.into())
+        .col_expr(Column::EndedAt, at.into())
+        .filter(Column::Id.is_in(channels.iter().copied()))
+        .exec(transaction)
+        .await?;
+    if whole {
+        host::set_mdm_status(transaction, host_id, OFF, at).await?;
+    }
+    Ok(())
+}
+
+/// An admin deletes hosts: nobody sees them any more, what is pending for them is taken back, they have no label, and their
+/// agents must enroll again. Their rows stay: a device that still is enrolled and speaks is there again, under its old number.
+pub(crate) async fn delete(
+    transaction: &Transaction,
+    hosts: &[host::Model],
+    by: &str,
+    at: i64,
+) -> Result<(), StoreError> {
+    for some in hosts.chunks(AT_ONCE) {
+        let ids: Vec<i64> = some.iter().map(|host| host.id).collect();
+        let gone = host::ActiveModel { deleted_at: Set(Some(at)), updated_at: Set(at), ..Default::default() };
+        let these = host::Column::Id.is_in(ids.iter().copied());
+        host::Entity::update_many().set(gone).filter(these).exec(transaction).await?;
+        take_back_all(transaction, &channels_of(transaction, &ids).await?, by, at).await?;
+        label::change::forget_hosts(transaction, &ids).await?;
+        agent::forget(transaction, &ids).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what is pending, and settles what only waited for these channels to be decided.
+async fn take_back_all(transaction: &Transaction, channels: &[i64], by: &str, at: i64) -> Result<(), StoreError> {
+    let mut waiting = BTreeSet::new();
+    for some in channels.chunks(AT_ONCE) {
+        let held = queue_entry::Entity::find()
+            .select_only()
+            .column(queue_entry::Column::CommandId)
+            .distinct()
+            .filter(queue_entry::Column::EnrollmentId.is_in(some.iter().copied()))
+            .filter(held());
+        waiting.extend(held.into_tuple::<i64>().all(transaction).await?);
+        queue_entry::end_pending(transaction, some, CANCELLED, at).await?;
+    }
+    for command in waiting {
+        held_command::taken_back(transaction, command, by, at).await?;
+    }
+    Ok(())
+}
+
+/// A host that was deleted spoke: it is there again, with the labels that fit it.
+pub(crate) async fn come_back(transaction: &Transaction, host_id: i64, at: i64) -> Result<(), StoreError> {
+    let there = host::ActiveModel { deleted_at: Set(None), updated_at: Set(at), ..Default::default() };
+    host::Entity::update_many().set(there).filter(host::Column::Id.eq(host_id)).exec(transaction).await?;
+    let row = host::Entity::find_by_id(host_id).one(transaction).await?;
+    label::change::look_at(transaction, row.as_slice()).await
+}
+
+async fn channels_of(transaction: &Transaction, hosts: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let of_these = enrollment::Column::HostId.is_in(hosts.iter().copied());
+    let channels = enrollment::Entity::find().select_only().column(enrollment::Column::Id).filter(of_these);
+    Ok(channels.into_tuple::<i64>().all(transaction).await?)
+}
