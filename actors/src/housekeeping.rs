@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use entities::{Reader, StoreError, Writer, idempotency, orphan_result, scep, webhook_backlog, webhook_event};
+use entities::{
+    Reader, StoreError, Writer, activity, idempotency, orphan_result, scep, webhook_backlog, webhook_event,
+};
 
 use crate::clock::Clock;
 use crate::supervisor::{Guard, Stop};
@@ -38,6 +40,8 @@ struct Desk {
     writer: Writer,
     clock: Clock,
     webhooks: Arc<WebhooksConfig>,
+    /// How long activities are kept; zero: for ever.
+    keep_activities: Duration,
 }
 
 /// What a round of tidying did.
@@ -48,6 +52,7 @@ struct Tidied {
     orphans: u64,
     events: u64,
     died: u64,
+    activities: u64,
 }
 
 impl Housekeeping {
@@ -58,6 +63,7 @@ impl Housekeeping {
             writer: parts.writer.clone(),
             clock: parts.clock.clone(),
             webhooks: parts.config.webhooks.clone(),
+            keep_activities: parts.config.keep_activities,
         };
         Self { guard, desk, is_busy: false }.start().recipient()
     }
@@ -90,7 +96,21 @@ impl Desk {
             ..Tidied::default()
         };
         self.tidy_events(&mut tidied).await?;
+        self.tidy_activities(&mut tidied).await?;
         Ok(tidied)
+    }
+
+    async fn tidy_activities(&self, tidied: &mut Tidied) -> Result<(), StoreError> {
+        while !self.keep_activities.is_zero() {
+            let moment = self.clock.now().minus(self.keep_activities).millis();
+            let gone = activity::forget_before(&self.writer, moment).await?;
+            if gone == 0 {
+                break;
+            }
+            tidied.activities += gone;
+            tokio::time::sleep(REST).await;
+        }
+        Ok(())
     }
 
     /// There may be many: in steps.

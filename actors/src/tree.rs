@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::ArbiterHandle;
 use entities::vault::key_file::KeySource;
@@ -145,6 +146,8 @@ pub struct Config {
     pub egress: Arc<EgressConfig>,
     /// See [`MailConfig`].
     pub mail: Arc<MailConfig>,
+    /// How long activities are kept; zero: for ever.
+    pub keep_activities: Duration,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.

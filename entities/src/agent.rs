@@ -4,9 +4,12 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, JoinType, QueryOrder, QuerySelect, RelationDef};
+use serde_json::json;
 
+use crate::activity::{self, Activity};
 use crate::host::{self, Description};
 use crate::host_admission::{complete, find_or_make};
+use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer};
 
 /// A row of `agent`.
@@ -97,10 +100,11 @@ pub async fn list_of_hosts(reader: &Reader, hosts: Vec<i64>) -> Result<Vec<Model
 /// # Errors
 /// See [`StoreError`].
 pub async fn enroll(writer: &Writer, enrollment: Enrollment) -> Result<i64, StoreError> {
-    writer.run(enrollment, |transaction, enrollment| Box::pin(enroll_in(transaction, enrollment))).await
+    let input = (writer.vault().clone(), enrollment);
+    writer.run(input, |transaction, (vault, enrollment)| Box::pin(enroll_in(transaction, vault, enrollment))).await
 }
 
-async fn enroll_in(transaction: &Transaction, enrollment: Enrollment) -> Result<i64, StoreError> {
+async fn enroll_in(transaction: &Transaction, vault: Vault, enrollment: Enrollment) -> Result<i64, StoreError> {
     let Enrollment { kind, description, identifier, key, team_id, at } = enrollment;
     let row = match by_identifier_alone(transaction, &description, &identifier).await? {
         Some(row) => row,
@@ -109,6 +113,12 @@ async fn enroll_in(transaction: &Transaction, enrollment: Enrollment) -> Result<
     complete(transaction, &row, &description, at).await?;
     if let Some(team) = team_id {
         host::join_team(transaction, row.id, team).await?;
+    }
+    if Entity::find_by_id(row.id).count(transaction).await? == 0 {
+        let name = Some(row.display_name()).filter(|name| !name.is_empty()).unwrap_or(description.computer_name);
+        let said = json!({ "host_id": row.id, "host_serial": row.serial, "host_display_name": name });
+        let said = vec![Activity::new("fleet_enrolled", said).about(vec![row.id])];
+        activity::record(transaction, &vault, None, at, said).await?;
     }
     let mut new = ActiveModel { host_id: Set(row.id), identifier: Set(identifier), ..Default::default() };
     match kind {

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Query;
 use sea_orm::{Condition, QuerySelect};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::enqueue::Queued;
 use crate::queue_entry::{CANCELLED, Column, Entity, NOT_NOW, QUEUED, TERMINAL};
 use crate::vault::Vault;
@@ -59,7 +61,11 @@ async fn cancel_in(transaction: &Transaction, vault: Vault, request: Cancel) -> 
     held_command::taken_back(transaction, command_id, &request.by, request.now).await?;
     let detail = format!("for {by_us} channels; {} may have it", cancelled.sent);
     let Cancel { uuid: target, by: actor, now: at, .. } = request;
-    audit::record(transaction, &vault, Event { at, actor, action: "command.cancel", target, detail }).await?;
+    let hosts = cancelled.entries.iter().map(|entry| entry.host_id).collect();
+    let said = json!({ "command_uuid": target, "host_count": by_us, "sent_host_count": cancelled.sent });
+    let said = vec![Activity::new("canceled_mdm_command", said).about(hosts)];
+    let event = Event { at, actor, action: "command.cancel", target, detail };
+    chronicle(transaction, &vault, event, said).await?;
     Ok(Some(cancelled))
 }
 

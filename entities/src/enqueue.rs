@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, Value};
 use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sea_orm::{DbErr, JoinType, QueryResult, QuerySelect};
+use serde_json::json;
 
+use crate::activity::{self, Activity};
 use crate::audit::{self, Event};
 use crate::awaited::Awaited;
 use crate::turn::{given, in_sizes, values};
@@ -215,6 +217,11 @@ async fn apply_alike(
         outcomes.push(Enqueued { held, entries });
     }
     audit::record_all(transaction, vault, requests.iter().map(|request| event_of(&request.asked, held))).await?;
+    let said = requests
+        .iter()
+        .zip(&outcomes)
+        .map(|(Request { asked, .. }, outcome)| (asked.created_by.as_deref(), asked.now, activity_of(asked, outcome)));
+    activity::record_all(transaction, vault, said.collect()).await?;
     match (brake, requests) {
         (Some(brake), [one]) => hold(transaction, &one.asked, brake, &ids).await?,
         _ => host_times::wake_for_work(transaction, wakes).await?,
@@ -273,6 +280,17 @@ fn event_of(request: &Enqueue, held: bool) -> Event {
         target: request.uuid.clone(),
         detail: format!("{} for {} channels", request.request_type, request.channels.len()),
     }
+}
+
+fn activity_of(request: &Enqueue, outcome: &Enqueued) -> Activity {
+    let mut hosts: Vec<i64> = outcome.entries.iter().map(|entry| entry.host_id).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let kind = if outcome.held { "held_mdm_command" } else { "ran_mdm_command" };
+    let said = json!({
+        "command_uuid": request.uuid, "request_type": request.request_type, "host_count": hosts.len(),
+    });
+    Activity::new(kind, said).about(hosts)
 }
 
 impl Enqueue {

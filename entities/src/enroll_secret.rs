@@ -4,11 +4,13 @@
 use openssl::memcmp;
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder};
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
-use crate::{Reader, StoreError, Transaction, Writer};
+use crate::{Reader, StoreError, Transaction, Writer, team};
 
 pub(crate) static SECRET: SealedColumn = SealedColumn {
     table: "enroll_secret",
@@ -135,7 +137,12 @@ async fn replace_in(
         let row = ActiveModel { id: Set(id), secret: Set(sealed), created_at: Set(now), team_id: Set(team_id) };
         Entity::insert(row).exec_without_returning(transaction).await?;
     }
-    audit::record(transaction, &vault, event).await
+    let team = match team_id {
+        None => None,
+        Some(id) => team::Entity::find_by_id(id).one(transaction).await?,
+    };
+    let said = json!({ "team_id": team_id, "team_name": team.map(|team| team.name) });
+    chronicle(transaction, &vault, event, vec![Activity::new("edited_enroll_secrets", said)]).await
 }
 
 async fn open_all(database: &impl ConnectionTrait, vault: &Vault) -> Result<Vec<Opened>, StoreError> {

@@ -299,7 +299,7 @@ async fn token_update_in(transaction: &Transaction, vault: &Vault, message: Toke
         enrollment_secret::insert(transaction, vault, secret).await?;
     }
     if let Some(status) = message.mdm_status {
-        host_lifecycle::turn_on(transaction, message.host_id, status, message.at).await?;
+        host_lifecycle::turn_on(transaction, vault, &model, status, message.at).await?;
     }
     Ok(model)
 }
@@ -310,10 +310,11 @@ async fn token_update_in(transaction: &Transaction, vault: &Vault, message: Toke
 /// See [`StoreError`].
 pub async fn check_out(writer: &Writer, mut message: CheckedOut) -> Result<(), StoreError> {
     webhook_event::seal_all(writer.vault(), &mut message.events)?;
+    let input = (writer.vault().clone(), message);
     writer
-        .run(message, |transaction, CheckedOut { host_id, enrollments, off, at, events }| {
+        .run(input, |transaction, (vault, CheckedOut { host_id, enrollments, off, at, events })| {
             Box::pin(async move {
-                host_lifecycle::turn_off(transaction, host_id, &enrollments, off, at).await?;
+                host_lifecycle::turn_off(transaction, &vault, host_id, &enrollments, off, at).await?;
                 webhook_event::insert(transaction, &events).await
             })
         })

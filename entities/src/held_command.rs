@@ -4,8 +4,10 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, RelationDef};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::enqueue::Queued;
 use crate::queue_entry::{self, CANCELLED, EXPIRED, QUEUED, held};
 use crate::vault::Vault;
@@ -191,10 +193,15 @@ async fn decide_in(transaction: &Transaction, vault: Vault, word: Word) -> Resul
         Some(_) => APPROVED,
     };
     settle(transaction, row.command_id, state, Some((&word.by, word.now))).await?;
-    let action = if state == APPROVED { "command.approve" } else { "command.reject" };
+    let (action, kind) = match state {
+        APPROVED => ("command.approve", "approved_mdm_command"),
+        _ => ("command.reject", "rejected_mdm_command"),
+    };
     let Word { uuid: target, by: actor, now: at, .. } = word;
     let detail = format!("for {entries} channels, asked for by {}", row.asked_by);
-    audit::record(transaction, &vault, Event { at, actor, action, target, detail }).await?;
+    let said = json!({ "command_uuid": target, "host_count": entries, "asked_by": row.asked_by });
+    let event = Event { at, actor, action, target, detail };
+    chronicle(transaction, &vault, event, vec![Activity::new(kind, said)]).await?;
     Ok(Verdict::Counts(entries))
 }
 

@@ -65,6 +65,17 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// What people see as its name: the computer's, or what else is known, as Fleet has it.
+    pub fn display_name(&self) -> String {
+        match (self.computer_name.as_str(), self.serial.as_deref()) {
+            ("", Some(serial)) => format!("{} ({serial})", self.hardware_model).trim_start().to_owned(),
+            ("", None) => self.hardware_model.clone(),
+            (name, _) => name.to_owned(),
+        }
+    }
+}
+
 /// What a device, or somebody else, says about a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {

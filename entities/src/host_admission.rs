@@ -6,8 +6,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{self, Activity, chronicle};
+use crate::audit::Event;
 use crate::host::{self, Column, Description, Entity, Model, OFF, PENDING};
 use crate::{StoreError, Transaction, Writer, agent, enrollment, label, team};
 
@@ -84,7 +86,10 @@ pub async fn import(writer: &Writer, import: Import) -> Result<Option<Vec<Import
                 let detail = format!("{} devices, {new} of them new", imported.len());
                 let target = team_id.map(|id| format!("team {id}")).unwrap_or_default();
                 let event = Event { at, actor: by, action: "hosts.import", target, detail };
-                audit::record(transaction, &vault, event).await?;
+                let hosts: Vec<i64> = imported.iter().map(|one| one.host_id).collect();
+                let said = json!({ "team_id": team_id, "host_count": hosts.len(), "new_host_count": new });
+                let said = vec![Activity::new("imported_hosts", said).about(hosts)];
+                chronicle(transaction, &vault, event, said).await?;
                 Ok(Some(imported))
             })
         })
@@ -176,6 +181,7 @@ async fn absorb(transaction: &Transaction, mut keep: Model, other: Model, now: i
     }
     agent::hand_over(transaction, other.id, keep.id).await?;
     label::change::hand_over(transaction, other.id, keep.id).await?;
+    activity::hand_over(transaction, other.id, keep.id).await?;
     Entity::delete_by_id(other.id).exec(transaction).await?;
     keep.uuid = keep.uuid.or(other.uuid);
     keep.team_id = keep.team_id.or(other.team_id);

@@ -17,10 +17,13 @@ use std::collections::BTreeSet;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveValue::Set, QuerySelect};
+use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect};
+use serde_json::json;
 
+use crate::activity::{self, Activity};
 use crate::host::{self, OFF};
 use crate::queue_entry::{self, CANCELLED, held};
+use crate::vault::Vault;
 use crate::{StoreError, Transaction, agent, enrollment, held_command, label};
 
 /// Numbers that one statement names.
@@ -56,15 +59,28 @@ pub(crate) async fn reset(
     Ok(channels)
 }
 
-/// A device can be managed from now on.
-pub(crate) async fn turn_on(transaction: &Transaction, host_id: i64, status: i16, at: i64) -> Result<(), StoreError> {
-    host::set_mdm_status(transaction, host_id, status, at).await
+/// A device can be managed from now on; its first token of a generation is its enrollment.
+pub(crate) async fn turn_on(
+    transaction: &Transaction,
+    vault: &Vault,
+    device: &enrollment::Model,
+    status: i16,
+    at: i64,
+) -> Result<(), StoreError> {
+    host::set_mdm_status(transaction, device.host_id, status, at).await?;
+    if device.token_update_tally != 1 {
+        return Ok(());
+    }
+    let host = host::Entity::find_by_id(device.host_id).one(transaction).await?;
+    let said = host.iter().map(|host| managed("mdm_enrolled", host, Some(&device.external_id))).collect();
+    activity::record(transaction, vault, None, at, said).await
 }
 
 /// Channels end: nothing more is sent to them, and what was pending is superseded. Where the device's own is among them, the
 /// host's management is off.
 pub(crate) async fn turn_off(
     transaction: &Transaction,
+    vault: &Vault,
     host_id: i64,
     channels: &[i64],
     whole: bool,
@@ -78,10 +94,30 @@ pub(crate) async fn turn_off(
         .filter(Column::Id.is_in(channels.iter().copied()))
         .exec(transaction)
         .await?;
-    if whole {
-        host::set_mdm_status(transaction, host_id, OFF, at).await?;
+    if !whole {
+        return Ok(());
     }
-    Ok(())
+    let host = host::Entity::find_by_id(host_id).filter(host::Column::MdmStatus.ne(OFF)).one(transaction).await?;
+    host::set_mdm_status(transaction, host_id, OFF, at).await?;
+    let device = Entity::find().filter(Column::Id.is_in(channels.iter().copied())).order_by_asc(Column::Kind);
+    let device = device.one(transaction).await?.map(|device| device.external_id);
+    let said = host.iter().map(|host| managed("mdm_unenrolled", host, device.as_deref())).collect();
+    activity::record(transaction, vault, None, at, said).await
+}
+
+/// What people read of a host's management. A host without a serial number is known by its enrollment alone.
+fn managed(kind: &'static str, host: &host::Model, enrollment_id: Option<&str>) -> Activity {
+    let mut said = json!({
+        "host_serial": host.serial,
+        "enrollment_id": enrollment_id.filter(|_| host.serial.is_none()),
+        "host_display_name": host.display_name(),
+        "installed_from_dep": host.mdm_status == host::ON_AUTOMATIC,
+        "platform": host.platform,
+    });
+    if kind == "mdm_enrolled" {
+        said["mdm_platform"] = "apple".into();
+    }
+    Activity::new(kind, said).about(vec![host.id])
 }
 
 /// An admin deletes hosts: nobody sees them any more, what is pending for them is taken back, they have no label, and their

@@ -1,10 +1,12 @@
 //! Deleting hosts, as admins mean it; what follows from it stands in `host_lifecycle`.
 
 use sea_orm::Condition;
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::movers::{Movers, Step};
-use crate::{StoreError, Writer, host_lifecycle};
+use crate::{StoreError, Writer, host, host_lifecycle};
 
 /// Who deletes which hosts.
 #[derive(Clone, Debug)]
@@ -29,6 +31,7 @@ pub async fn delete_some(writer: &Writer, removal: Removal, after: i64) -> Resul
                 let Removal { whom, by, at } = removal;
                 let (hosts, next) = whom.next(transaction, after, Condition::all()).await?;
                 host_lifecycle::delete(transaction, &hosts, &by, at).await?;
+                let said = hosts.iter().map(deleted).collect();
                 let hosts: Vec<i64> = hosts.iter().map(|host| host.id).collect();
                 if !hosts.is_empty() {
                     let target = match hosts.as_slice() {
@@ -37,12 +40,22 @@ pub async fn delete_some(writer: &Writer, removal: Removal, after: i64) -> Resul
                     };
                     let detail = format!("{} hosts", hosts.len());
                     let event = Event { at, actor: by, action: "hosts.delete", target, detail };
-                    audit::record(transaction, &vault, event).await?;
+                    chronicle(transaction, &vault, event, said).await?;
                 }
                 Ok(Step { hosts, next })
             })
         })
         .await
+}
+
+fn deleted(host: &host::Model) -> Activity {
+    let said = json!({
+        "host_id": host.id,
+        "host_display_name": host.display_name(),
+        "host_serial": host.serial.as_deref().unwrap_or_default(),
+        "triggered_by": "manual",
+    });
+    Activity::new("deleted_host", said).about(vec![host.id])
 }
 
 /// A host that was deleted spoke: it is there again.

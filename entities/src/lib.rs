@@ -14,6 +14,7 @@
 //! 4. A write that every device request makes goes into [`turn::Turn`] instead, where it shares a transaction.
 //! 5. Name it below. Secrets get a table of their own that no list query joins, and are sealed ([`vault`] says how).
 
+pub mod activity;
 pub mod agent;
 pub mod api_token;
 pub mod audit;

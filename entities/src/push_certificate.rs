@@ -3,10 +3,12 @@
 use sea_orm::QueryOrder;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
+use serde_json::json;
 
 use zeroize::Zeroizing;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Writer};
 
@@ -108,7 +110,8 @@ pub async fn store(writer: &Writer, new: NewCertificate, by: String) -> Result<(
                 let changed = [Column::Certificate, Column::PrivateKey, Column::NotAfter, Column::UpdatedAt];
                 let replace = OnConflict::column(Column::Topic).update_columns(changed).to_owned();
                 Entity::insert(row).on_conflict(replace).exec_without_returning(transaction).await?;
-                audit::record(transaction, &vault, event).await
+                let said = json!({ "topic": event.target });
+                chronicle(transaction, &vault, event, vec![Activity::new("uploaded_apns_certificate", said)]).await
             })
         })
         .await

@@ -2,8 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition, QueryOrder};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::movers::{Movers, Step};
 use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, user};
@@ -75,7 +77,7 @@ pub async fn create(writer: &Writer, naming: Naming, by: String, now: i64) -> Re
                     created_at: Set(now),
                 };
                 let team = Entity::insert(row).exec_with_returning(transaction).await?;
-                record(transaction, &vault, "team.create", &team, by, now).await?;
+                record(transaction, &vault, ("team.create", "created_team"), &team, by, now).await?;
                 Ok(team)
             })
         })
@@ -105,7 +107,7 @@ pub async fn rename(
                     .exec(transaction)
                     .await?;
                 let Some(team) = Entity::find_by_id(id).one(transaction).await? else { return Ok(None) };
-                record(transaction, &vault, "team.change", &team, by, now).await?;
+                record(transaction, &vault, ("team.change", "edited_team"), &team, by, now).await?;
                 Ok(Some(team))
             })
         })
@@ -130,7 +132,7 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Op
                 enroll_secret::forget_team(transaction, id).await?;
                 user::change::forget_team(transaction, id).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;
-                record(transaction, &vault, "team.delete", &team, by, now).await?;
+                record(transaction, &vault, ("team.delete", "deleted_team"), &team, by, now).await?;
                 Ok(Some(team))
             })
         })
@@ -168,14 +170,20 @@ pub async fn transfer_some(writer: &Writer, transfer: Transfer, after: i64) -> R
                     },
                 };
                 let (hosts, next) = movers.next(transaction, after, elsewhere(team_id)).await?;
+                let names: Vec<String> = hosts.iter().map(host::Model::display_name).collect();
                 let hosts: Vec<i64> = hosts.iter().map(|host| host.id).collect();
                 if !hosts.is_empty() {
                     let these = host::Column::Id.is_in(hosts.iter().copied());
                     let moving = host::Entity::update_many().col_expr(host::Column::TeamId, team_id.into());
                     moving.filter(these).exec(transaction).await?;
                     let detail = format!("{} hosts", hosts.len());
+                    let team_name = team_id.map(|_| target.as_str());
+                    let said = json!({
+                        "team_id": team_id, "team_name": team_name, "host_ids": hosts, "host_display_names": names,
+                    });
+                    let said = vec![Activity::new("transferred_hosts", said).about(hosts.clone())];
                     let event = Event { at, actor: by, action: "hosts.transfer", target, detail };
-                    audit::record(transaction, &vault, event).await?;
+                    chronicle(transaction, &vault, event, said).await?;
                 }
                 Ok(Some(Step { hosts, next }))
             })
@@ -194,11 +202,12 @@ fn elsewhere(team_id: Option<i64>) -> Condition {
 async fn record(
     transaction: &Transaction,
     vault: &Vault,
-    action: &'static str,
+    (action, kind): (&'static str, &'static str),
     team: &Model,
     actor: String,
     at: i64,
 ) -> Result<(), StoreError> {
     let event = Event { at, actor, action, target: team.name.clone(), detail: format!("team {}", team.id) };
-    audit::record(transaction, vault, event).await
+    let said = json!({ "team_id": team.id, "team_name": team.name });
+    chronicle(transaction, vault, event, vec![Activity::new(kind, said)]).await
 }

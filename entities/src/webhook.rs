@@ -3,11 +3,16 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::webhook_key::{self, NewKey};
 use crate::{Reader, StoreError, Transaction, Writer, webhook_backlog};
+
+/// [`Model::form`]: Fleet's.
+const FLEET: i16 = 2;
 
 /// Webhooks at most.
 pub const MOST: u64 = 64;
@@ -117,6 +122,16 @@ pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError
     reader.run(move |database| async move { Ok(Entity::find_by_id(id).one(&database).await?) }).await
 }
 
+/// The webhooks that want activities: those of Fleet's form, which has nothing else to tell, and those that name the topic.
+pub(crate) async fn who_wants_activities(transaction: &Transaction, topic: &str) -> Result<Vec<i64>, StoreError> {
+    let rows = Entity::find().filter(Column::Enabled.eq(true)).all(transaction).await?;
+    let wants = |row: &&Model| match row.topics.as_str() {
+        "" => row.form == FLEET,
+        topics => topics.split(',').any(|name| name == topic),
+    };
+    Ok(rows.iter().filter(wants).map(|row| row.id).collect())
+}
+
 /// Makes a webhook; returns its row number.
 ///
 /// # Errors
@@ -133,6 +148,7 @@ async fn create_in(transaction: &Transaction, vault: Vault, new: New, url: Seale
     }
     refuse_taken(transaction, &new.settings.name, None).await?;
     let Settings { name, topics, idle, enabled, .. } = new.settings;
+    let called = name.clone();
     let detail = format!("{name:?}, form {}, topics [{topics}], idle {idle}, enabled {enabled}", new.form);
     let row = ActiveModel {
         id: ActiveValue::NotSet,
@@ -148,7 +164,8 @@ async fn create_in(transaction: &Transaction, vault: Vault, new: New, url: Seale
     };
     let id = Entity::insert(row).exec(transaction).await?.last_insert_id;
     webhook_key::insert(transaction, &vault, id, new.key, by.at).await?;
-    audit::record(transaction, &vault, by.event("webhook.create", id, detail)).await?;
+    let said = vec![Activity::new("created_webhook", json!({ "webhook_id": id, "webhook_name": called }))];
+    chronicle(transaction, &vault, by.event("webhook.create", id, detail), said).await?;
     Ok(id)
 }
 
@@ -175,6 +192,7 @@ async fn change_in(
     let url = URL.seal(&vault, &[&row.uuid], &settings.url)?;
     let moved = if row.open_url(&vault).is_ok_and(|known| known == settings.url) { "same" } else { "new" };
     let Settings { name, topics, idle, enabled, .. } = settings;
+    let said = vec![Activity::new("edited_webhook", json!({ "webhook_id": id, "webhook_name": name }))];
     let detail = format!("{name:?}, {moved} address, topics [{topics}], idle {idle}, enabled {enabled}");
     Entity::update_many()
         .col_expr(Column::Name, name.into())
@@ -186,7 +204,7 @@ async fn change_in(
         .filter(Column::Id.eq(id))
         .exec(transaction)
         .await?;
-    audit::record(transaction, &vault, by.event("webhook.change", id, detail)).await?;
+    chronicle(transaction, &vault, by.event("webhook.change", id, detail), said).await?;
     Ok(true)
 }
 
@@ -213,6 +231,7 @@ async fn delete_in(transaction: &Transaction, vault: Vault, id: i64, by: By) -> 
     webhook_key::delete_all(transaction, id).await?;
     Entity::delete_by_id(id).exec(transaction).await?;
     webhook_backlog::delete_some(transaction, id).await?;
-    audit::record(transaction, &vault, by.event("webhook.delete", id, format!("{:?}", row.name))).await?;
+    let said = vec![Activity::new("deleted_webhook", json!({ "webhook_id": id, "webhook_name": row.name }))];
+    chronicle(transaction, &vault, by.event("webhook.delete", id, format!("{:?}", row.name)), said).await?;
     Ok(true)
 }

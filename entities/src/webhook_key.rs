@@ -3,9 +3,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::audit;
+use crate::activity::{Activity, chronicle};
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::webhook::By;
 use crate::{Reader, StoreError, Transaction, Writer};
@@ -94,7 +95,9 @@ pub async fn add(writer: &Writer, webhook_id: i64, key: NewKey, by: By) -> Resul
                     1 => {
                         insert(transaction, &vault, id, key, by.at).await?;
                         let event = by.event("webhook.key.add", id, format!("key {key_id}"));
-                        audit::record(transaction, &vault, event).await?;
+                        let said = json!({ "webhook_id": id, "key_id": key_id });
+                        chronicle(transaction, &vault, event, vec![Activity::new("added_webhook_secret", said)])
+                            .await?;
                         Ok(Changed::Done(key_id))
                     }
                     _ => Ok(Changed::NotNow),
@@ -119,7 +122,9 @@ pub async fn retire(writer: &Writer, webhook_id: i64, by: By) -> Result<Changed,
                     [oldest, ..] => {
                         Entity::delete_by_id(oldest.id).exec(transaction).await?;
                         let event = by.event("webhook.key.retire", id, format!("key {}", oldest.key_id));
-                        audit::record(transaction, &vault, event).await?;
+                        let said = json!({ "webhook_id": id, "key_id": oldest.key_id });
+                        chronicle(transaction, &vault, event, vec![Activity::new("retired_webhook_secret", said)])
+                            .await?;
                         Ok(Changed::Done(oldest.key_id.clone()))
                     }
                 }

@@ -3,6 +3,7 @@
 //! Everything has a default, so that a server starts without any. Everything wrong is said at once, before a port is
 //! bound. Start with [`Settings`]; what each one means for an operator stands in docs/OPERATIONS.md.
 
+mod activities;
 mod brakes;
 mod listed;
 mod mail;
@@ -19,6 +20,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use listed::listed;
 use serde::{Deserialize, Serialize};
 
+pub use activities::ActivitySettings;
 pub use brakes::BrakeSettings;
 pub use mail::SmtpSettings;
 pub use span::Span;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub vault: VaultSettings,
     /// What is too much at once.
     pub brakes: BrakeSettings,
+    /// How long it is remembered what was done.
+    pub activities: ActivitySettings,
     /// How patient deliveries to webhooks are.
     pub webhooks: WebhookSettings,
     /// Where requests to addresses that admins choose may go.
@@ -283,6 +287,7 @@ impl Default for Settings {
             hosts: HostSettings::default(),
             vault: VaultSettings::default(),
             brakes: BrakeSettings::default(),
+            activities: ActivitySettings::default(),
             webhooks: WebhookSettings::default(),
             egress: EgressSettings::default(),
             smtp: SmtpSettings::default(),

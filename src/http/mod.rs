@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod body;
+mod csv;
 pub mod device;
 pub mod edge;
 pub mod error;
@@ -134,6 +135,9 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(HostsUnenroll), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::host_removal::unenroll) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::hosts::mdm) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/actor", handler: || web::to(admin::hosts::actor) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/activities", handler: || web::to(admin::activities::of_host) },
+    Route { who: Who::Admin(ActivitiesRead), methods: "GET", path: "{base}/activities", handler: || web::to(admin::activities::list) },
+    Route { who: Who::Admin(ActivitiesRead), methods: "GET", path: "{base}/activities/export", handler: || web::to(admin::activities::export) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/orphan_results", handler: || web::to(admin::hosts::orphans) },
     Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/commands/run", handler: || web::to(admin::command_run::run) },
     Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/mdm/commands/run", handler: || web::to(admin::command_run::run) },

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod activities;
 mod app;
 mod apple_commands;
 mod apple_enroll;

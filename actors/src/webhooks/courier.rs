@@ -11,7 +11,7 @@ use openssl::error::ErrorStack;
 use protocol::time::Timestamp;
 use protocol::webhook::lines::{LONGEST_REST, Outcome, back_off};
 use protocol::webhook::signature::{self, Key};
-use protocol::webhook::{Event, Form, Stamp, test_document};
+use protocol::webhook::{Event, Form, Stamp, Topic, activity, test_document};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
@@ -89,12 +89,13 @@ impl Courier {
             host: event.host_id,
             tally: event.tally,
         };
-        let plain = match event.open(self.reader.vault()) {
+        let document = match event.open(self.reader.vault()) {
             Err(StoreError::Unreadable(_)) => None,
-            opened => Event::decode(&opened?),
+            opened if event.topic == Topic::Activity.as_str() => activity::document(&opened?, target.form, &stamp),
+            opened => Event::decode(&opened?).map(|event| event.document(target.form, &stamp)),
         };
-        let Some(event) = plain else { return self.bury(target, &row, "its event cannot be read").await };
-        let sent = self.send(target, &stamp.id, event.document(target.form, &stamp)).await;
+        let Some(document) = document else { return self.bury(target, &row, "its event cannot be read").await };
+        let sent = self.send(target, &stamp.id, document).await;
         self.note(target, row, sent).await
     }
 

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{ActiveValue, ActiveValue::Set, ConnectionTrait, QuerySelect, QueryTrait};
+use serde_json::json;
 
 use super::{BUILT_IN, Column, DYNAMIC, Entity, MANUAL, Model, Rule, member};
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::vault::Vault;
 use crate::{StoreError, Transaction, Writer, host};
 
@@ -87,8 +89,11 @@ async fn save_in(
         (None, Some(hosts)) => replace_hosts(transaction, label.id, hosts).await?,
         (None, None) => {}
     }
-    let action = if save.id.is_some() { "label.change" } else { "label.create" };
-    record(transaction, &vault, action, label.name.clone(), format!("label {}", label.id), by, now).await?;
+    let (action, kind) = match save.id {
+        Some(_) => ("label.change", "edited_label"),
+        None => ("label.create", "created_label"),
+    };
+    record(transaction, &vault, action, &label, kind, by, now).await?;
     Ok(Changed::Done(label))
 }
 
@@ -108,7 +113,7 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Ch
                 };
                 member::Entity::delete_many().filter(member::Column::LabelId.eq(id)).exec(transaction).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;
-                record(transaction, &vault, "label.delete", label.name.clone(), format!("label {id}"), by, now).await?;
+                record(transaction, &vault, "label.delete", &label, "deleted_label", by, now).await?;
                 Ok(Changed::Done(label))
             })
         })
@@ -145,8 +150,16 @@ pub async fn label_host(
                 } else {
                     take(transaction, host_id, &ids).await?;
                 }
-                let action = if give { "host.label" } else { "host.unlabel" };
-                record(transaction, &vault, action, format!("host {host_id}"), names.join(", "), by, now).await?;
+                let (action, kind) = match give {
+                    true => ("host.label", "added_host_labels"),
+                    false => ("host.unlabel", "removed_host_labels"),
+                };
+                let host = host::Entity::find_by_id(host_id).one(transaction).await?;
+                let name = host.as_ref().map(host::Model::display_name);
+                let said = json!({ "host_id": host_id, "host_display_name": name, "labels": names });
+                let said = vec![Activity::new(kind, said).about(vec![host_id])];
+                let (target, detail) = (format!("host {host_id}"), names.join(", "));
+                chronicle(transaction, &vault, Event { at: now, actor: by, action, target, detail }, said).await?;
                 Ok(Vec::new())
             })
         })
@@ -253,10 +266,13 @@ async fn record(
     transaction: &Transaction,
     vault: &Vault,
     action: &'static str,
-    target: String,
-    detail: String,
+    label: &Model,
+    kind: &'static str,
     actor: String,
     at: i64,
 ) -> Result<(), StoreError> {
-    audit::record(transaction, vault, Event { at, actor, action, target, detail }).await
+    let (target, detail) = (label.name.clone(), format!("label {}", label.id));
+    let said = json!({ "label_id": label.id, "label_name": label.name });
+    let event = Event { at, actor, action, target, detail };
+    chronicle(transaction, vault, event, vec![Activity::new(kind, said)]).await
 }

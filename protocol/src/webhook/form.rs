@@ -18,6 +18,8 @@ pub enum Form {
     Rookery,
     /// NanoMDM's and MicroMDM's.
     MicroMdm,
+    /// Fleet's, for activities.
+    Fleet,
 }
 
 /// What the rows of an event say about it.
@@ -39,12 +41,17 @@ impl Form {
         match self {
             Self::Rookery => 0,
             Self::MicroMdm => 1,
+            Self::Fleet => 2,
         }
     }
 
     /// The form that a row's number stands for.
     pub const fn from_code(code: i16) -> Self {
-        if code == Self::MicroMdm.code() { Self::MicroMdm } else { Self::Rookery }
+        match code {
+            1 => Self::MicroMdm,
+            2 => Self::Fleet,
+            _ => Self::Rookery,
+        }
     }
 
     /// The form's name.
@@ -52,20 +59,31 @@ impl Form {
         match self {
             Self::Rookery => "rookery",
             Self::MicroMdm => "micromdm",
+            Self::Fleet => "fleet",
         }
     }
 
     /// Whether this form has words for a topic.
     pub fn tells(self, topic: Topic) -> bool {
-        self == Self::Rookery || topic != Topic::CommandEnded
+        match self {
+            Self::Rookery => true,
+            Self::MicroMdm => topic != Topic::CommandEnded && topic != Topic::Activity,
+            Self::Fleet => topic == Topic::Activity,
+        }
+    }
+
+    /// Whether it tells a topic to those who named none: what people do is told only to those who ask for it, or whose form
+    /// has nothing else to tell.
+    pub fn tells_unasked(self, topic: Topic) -> bool {
+        self.tells(topic) && (topic != Topic::Activity || self == Self::Fleet)
     }
 }
 
 impl Event {
-    /// The event as its receiver reads it.
+    /// The event as its receiver reads it. Fleet's form has no words of its own for it.
     pub fn document(&self, form: Form, stamp: &Stamp) -> Vec<u8> {
         let document = match form {
-            Form::Rookery => self.envelope(stamp),
+            Form::Rookery | Form::Fleet => self.envelope(stamp),
             Form::MicroMdm => self.micromdm(stamp),
         };
         document.to_string().into_bytes()
@@ -127,6 +145,7 @@ pub fn test_document(form: Form, id: &str, at: Timestamp) -> Vec<u8> {
     let document = match form {
         Form::Rookery => json!({ "id": id, "type": "webhook.test", "time": at.to_rfc3339(), "data": {} }),
         Form::MicroMdm => json!({ "topic": "webhook.test", "event_id": id, "created_at": at.to_rfc3339() }),
+        Form::Fleet => json!({ "timestamp": at.to_rfc3339(), "type": "webhook_test", "details": {} }),
     };
     document.to_string().into_bytes()
 }

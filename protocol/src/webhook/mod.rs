@@ -1,10 +1,11 @@
 //! Webhooks: what others are told of devices, in which words, signed how, and in which order it goes out.
 //!
-//! Two forms: NanoMDM's (which is MicroMDM's), key by key, so that what was written for these works with this server; and
-//! a small envelope of our own, which can tell of more. Never here: who is told (actors and rows know), sockets.
+//! Three forms: NanoMDM's (which is MicroMDM's), key by key, so that what was written for these works with this server;
+//! Fleet's, which tells of activities alone; and a small envelope of our own, which can tell of everything. Never here: who is told (actors and rows know), sockets.
 //!
 //! Start with [`Event`]; [`lines`] holds the rules of delivery, [`signature`] what proves that an event is ours.
 
+pub mod activity;
 mod form;
 pub mod lines;
 pub mod signature;
@@ -56,6 +57,9 @@ pub enum Topic {
     /// A command has ended, by its device's word or by ours. Only our own form tells it.
     #[serde(rename = "command.ended")]
     CommandEnded,
+    /// Somebody did something, as the activity log has it. Our own form tells it, and Fleet's tells nothing else.
+    #[serde(rename = "activity.created")]
+    Activity,
 }
 
 /// Which events a webhook wants.
@@ -101,7 +105,7 @@ pub struct Names {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Authenticate,
         Self::TokenUpdate,
         Self::CheckOut,
@@ -112,6 +116,7 @@ impl Topic {
         Self::DeclarativeManagement,
         Self::Connect,
         Self::CommandEnded,
+        Self::Activity,
     ];
 
     /// The topic's name.
@@ -127,6 +132,7 @@ impl Topic {
             Self::DeclarativeManagement => "mdm.DeclarativeManagement",
             Self::Connect => "mdm.Connect",
             Self::CommandEnded => "command.ended",
+            Self::Activity => "activity.created",
         }
     }
 
@@ -143,8 +149,11 @@ impl Topic {
 impl Interest {
     /// What a webhook of this form wants: these topics, or, where none is named, all that its form can tell.
     pub fn of(form: Form, topics: &[Topic], idle: bool) -> Self {
-        let named = if topics.is_empty() { &Topic::ALL[..] } else { topics };
-        let bits = named.iter().filter(|topic| form.tells(**topic)).fold(0, |bits, topic| bits | topic.bit());
+        let told: Vec<Topic> = match topics {
+            [] => Topic::ALL.into_iter().filter(|topic| form.tells_unasked(*topic)).collect(),
+            named => named.iter().copied().filter(|topic| form.tells(*topic)).collect(),
+        };
+        let bits = told.iter().fold(0, |bits, topic| bits | topic.bit());
         Self(if idle && bits & Topic::Connect.bit() != 0 { bits | IDLE } else { bits })
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::lines::{Lines, Outcome, back_off};
 use super::signature::{Key, header, nano_header};
-use super::{Event, Form, Interest, Stamp, Topic};
+use super::{Event, Form, Interest, Stamp, Topic, activity};
 use crate::apple::message::Message;
 use crate::apple::secret::Secret;
 use crate::time::Timestamp;
@@ -81,7 +81,11 @@ fn our_form_tells_how_a_command_ended() {
 #[test]
 fn a_webhook_gets_what_it_wants() {
     let all = Interest::of(Form::Rookery, &[], false);
-    assert!(Topic::ALL.into_iter().all(|topic| all.wants(topic, false) && Topic::parse(topic.as_str()) == Some(topic)));
+    assert!(Topic::ALL.into_iter().all(|topic| all.wants(topic, false) != (topic == Topic::Activity)));
+    assert!(Topic::ALL.into_iter().all(|topic| Topic::parse(topic.as_str()) == Some(topic)));
+    assert!(Interest::of(Form::Rookery, &[Topic::Activity], false).wants(Topic::Activity, false));
+    let fleet = Interest::of(Form::Fleet, &[], true);
+    assert!(Topic::ALL.into_iter().all(|topic| fleet.wants(topic, false) == (topic == Topic::Activity)));
     assert!(!all.wants(Topic::Connect, true));
     let micro = Interest::of(Form::MicroMdm, &[], true);
     assert!(micro.wants(Topic::Connect, true) && !micro.wants(Topic::CommandEnded, false));
@@ -89,6 +93,21 @@ fn a_webhook_gets_what_it_wants() {
     assert!(one.wants(Topic::CheckOut, false) && !one.wants(Topic::Connect, false) && !one.wants(Topic::Connect, true));
     assert_eq!(Interest::from_bits(micro.or(one).bits()), micro.or(one));
     assert!(!Interest::default().wants(Topic::Connect, true));
+}
+
+#[test]
+fn an_activity_is_told_in_fleets_words_and_in_ours() {
+    let kept =
+        br#"{"actor_full_name":"Ada","actor_id":1,"actor_email":"a@b","type":"created_team","details":{"team_id":1}}"#;
+    let stamp = Stamp { id: "E".into(), at: Timestamp::from_seconds(0), host: 0, tally: None };
+    let read = |form| serde_json::from_slice::<Value>(&activity::document(kept, form, &stamp).unwrap()).unwrap();
+    let mut said: Value = serde_json::from_slice(kept).unwrap();
+    let ours = json!({ "id": "E", "type": "activity.created", "time": "1970-01-01T00:00:00Z", "data": said });
+    assert_eq!(read(Form::Rookery), ours);
+    said["timestamp"] = "1970-01-01T00:00:00Z".into();
+    assert_eq!(read(Form::Fleet), said);
+    assert_eq!(activity::document(b"{}", Form::Fleet, &stamp), None);
+    assert!([Form::Rookery, Form::MicroMdm, Form::Fleet].into_iter().all(|form| Form::from_code(form.code()) == form));
 }
 
 /// RFC 4231, test case 2, for NanoMDM's header; ours is compared with `openssl dgst` in the tests over the wire.

@@ -15,6 +15,7 @@ use super::auth::Asking;
 use super::host_filter::FilterQuery;
 use super::hosts::{mdm_status, moment, presence, team_name, team_names};
 use super::reach;
+use crate::http::csv::line;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
@@ -47,7 +48,7 @@ type Column = (&'static str, fn(&Row<'_>) -> String);
 const COLUMNS: [Column; 15] = [
     ("id", |row| row.host.id.to_string()),
     ("hostname", |row| row.host.computer_name.clone()),
-    ("display_name", |row| row.host.computer_name.clone()),
+    ("display_name", |row| row.host.display_name()),
     ("uuid", |row| row.host.uuid.clone().unwrap_or_default()),
     ("hardware_serial", |row| row.host.serial.clone().unwrap_or_default()),
     ("hardware_model", |row| row.host.hardware_model.clone()),
@@ -125,35 +126,9 @@ fn columns_of(names: &str) -> Result<Vec<Column>, ApiError> {
     names.split(',').map(str::trim).map(find).collect()
 }
 
-/// A line of a CSV file.
-fn line(cells: impl Iterator<Item = String>) -> String {
-    let mut line = cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
-    line.push_str("\r\n");
-    line
-}
-
-/// A cell. Devices name themselves: what a spreadsheet would take for a formula becomes text.
-fn quoted(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let mark = if formula { "'" } else { "" };
-    if !formula && !cell.contains(['"', ',', '\r', '\n']) {
-        return cell.to_owned();
-    }
-    format!("\"{mark}{}\"", cell.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cells_are_quoted_where_they_must_be_and_no_formula_survives() {
-        assert_eq!(quoted("Mac 1"), "Mac 1");
-        assert_eq!(quoted("a,b"), "\"a,b\"");
-        assert_eq!(quoted("a \"b\"\n"), "\"a \"\"b\"\"\n\"");
-        assert_eq!(quoted("=cmd|' /C calc'!A0"), "\"'=cmd|' /C calc'!A0\"");
-        assert_eq!(line(["a".to_owned(), "b,c".to_owned()].into_iter()), "a,\"b,c\"\r\n");
-    }
 
     #[test]
     fn columns_come_in_the_order_that_was_asked_for() {

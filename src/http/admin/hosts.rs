@@ -190,7 +190,7 @@ fn show(
         "hardware_model": host.hardware_model,
         "hostname": host.computer_name,
         "computer_name": host.computer_name,
-        "display_name": host.computer_name,
+        "display_name": host.display_name(),
         "platform": host.platform,
         "os_version": host.os_version,
         "build": host.build_version,

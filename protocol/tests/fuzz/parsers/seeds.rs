@@ -129,7 +129,9 @@ pub(crate) fn events() -> Vec<Vec<u8>> {
         };
         Event { status: Some("Idle".into()), ..Event::new(topic, &channel).with_payload(&body) }.encode()
     };
-    bodies.map(event).collect()
+    let activity =
+        br#"{"actor_full_name":"Ada","actor_id":1,"actor_email":"a@b","type":"created_team","details":{"team_id":1}}"#;
+    bodies.map(event).chain([activity.to_vec()]).collect()
 }
 
 /// What agents say.

@@ -20,7 +20,7 @@ use protocol::pki::signature::{Fast, KnownSigner, SignedMessage, header, verify}
 use protocol::pki::{Certificate, Fingerprint, PublicKey, ServerName, Signer};
 use protocol::retry_after::retry_after;
 use protocol::time::Timestamp;
-use protocol::webhook::{Event, Form, Stamp, Topic};
+use protocol::webhook::{Event, Form, Stamp, Topic, activity};
 
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
@@ -70,7 +70,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("apns", (TEXT, 60), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
     target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
     target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key"], seeds::agents, agent),
-    target("webhook_event", (TEXT, 20), &["mod::decode"], seeds::events, webhook_event),
+    target("webhook_event", (TEXT, 20), &["mod::decode", "activity::document"], seeds::events, webhook_event),
     target("signature", (DER, 40), &["verify::verify"], seeds::signatures, signature),
     target("known_signer", (DER, 40), &["message::walk"], seeds::signatures, known_signer),
     target("certificate", (DER, 60), &["certificate::parse", "certificate::of", "public_key::from_spki"], seeds::certificates, certificate),
@@ -208,6 +208,12 @@ fn apns(input: &[u8]) {
 
 /// An event that was kept becomes a document in either form.
 fn webhook_event(input: &[u8]) {
+    let of_activity = Stamp { id: "id".into(), at: NOW, host: 0, tally: None };
+    for form in [Form::Rookery, Form::Fleet] {
+        if let Some(document) = activity::document(input, form, &of_activity) {
+            assert!(serde_json::from_slice::<serde_json::Value>(&document).is_ok());
+        }
+    }
     if let Some(event) = Event::decode(input) {
         assert_eq!(Event::decode(&event.encode()), Some(event.clone()), "an event is kept as it was");
         let stamp = Stamp { id: "id".into(), at: NOW, host: 1, tally: Some(1) };
