@@ -298,3 +298,6 @@ impl Filter {
             .add_option(self.host.map(in_feed))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition, QueryOrder};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::{Reader, StoreError, Transaction, Writer};
 
 /// A row of `api_token`.
@@ -110,7 +112,8 @@ pub async fn create(writer: &Writer, new: New, by: &str, now: i64) -> Result<Mod
                     scopes: Set(new.scopes),
                 };
                 let token = Entity::insert(row).exec_with_returning(transaction).await?;
-                audit::record(transaction, &vault, event).await?;
+                let said = json!({ "token_name": token.name, "user_id": token.user_id });
+                chronicle(transaction, &vault, event, vec![Activity::new("created_api_token", said)]).await?;
                 Ok(token)
             })
         })
@@ -131,7 +134,8 @@ pub async fn delete(writer: &Writer, user_id: i64, id: i64, by: String, now: i64
                 Entity::delete_by_id(id).exec(transaction).await?;
                 let (target, detail) = (token.name.clone(), String::new());
                 let event = Event { at: now, actor: by, action: "token.take_away", target, detail };
-                audit::record(transaction, &vault, event).await?;
+                let said = json!({ "token_name": token.name, "user_id": user_id });
+                chronicle(transaction, &vault, event, vec![Activity::new("deleted_api_token", said)]).await?;
                 Ok(Some(token))
             })
         })

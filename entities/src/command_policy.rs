@@ -4,8 +4,10 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::QueryOrder;
 use sea_orm::entity::prelude::*;
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::role::Role;
 use crate::{Reader, StoreError, Writer};
 
@@ -80,7 +82,8 @@ pub async fn replace(writer: &Writer, rules: Vec<Rule>, by: String, now: i64) ->
                 }
                 let (target, detail) = (String::new(), detail.join("; "));
                 let event = Event { at: now, actor: by, action: "command_policy.replace", target, detail };
-                audit::record(transaction, &vault, event).await
+                let said = Activity::new("edited_command_policy", json!({}));
+                chronicle(transaction, &vault, event, vec![said]).await
             })
         })
         .await

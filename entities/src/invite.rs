@@ -3,8 +3,10 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder, QuerySelect};
+use serde_json::json;
 
-use crate::audit::{self, Event};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::mail::{self, Letter};
 use crate::user::change::{self, Saved, Wish};
 use crate::user::{Roles, folded};
@@ -137,7 +139,8 @@ pub async fn create(writer: &Writer, offer: Offer, by: String, now: i64) -> Resu
                 mail::post(transaction, &vault, offer.letter, now).await?;
                 let (target, detail) = (invite.email.clone(), format!("invite {}: {}", invite.id, invite.roles));
                 let event = Event { at: now, actor: by, action: "invite.make", target, detail };
-                audit::record(transaction, &vault, event).await?;
+                let said = Activity::new("created_invite", json!({ "invite_id": invite.id, "email": invite.email }));
+                chronicle(transaction, &vault, event, vec![said]).await?;
                 Ok(Some(invite))
             })
         })
@@ -157,7 +160,8 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Op
                 Entity::delete_by_id(id).exec(transaction).await?;
                 let (target, detail) = (invite.email.clone(), format!("invite {id}"));
                 let event = Event { at: now, actor: by, action: "invite.take_back", target, detail };
-                audit::record(transaction, &vault, event).await?;
+                let said = Activity::new("deleted_invite", json!({ "invite_id": id, "email": invite.email }));
+                chronicle(transaction, &vault, event, vec![said]).await?;
                 Ok(Some(invite))
             })
         })

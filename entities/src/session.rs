@@ -2,7 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set, Condition, QueryOrder};
+use serde_json::json;
 
+use crate::activity::{Activity, chronicle};
 use crate::audit::{self, Event};
 use crate::{Reader, StoreError, Transaction, Writer, user};
 
@@ -110,7 +112,8 @@ pub async fn open(writer: &Writer, user_id: i64, hash: Vec<u8>, now: i64) -> Res
                 let session = Entity::insert(row).exec_with_returning(transaction).await?;
                 let (actor, target) = (user.row.email, format!("session {}", session.id));
                 let event = Event { at: now, actor, action: "session.open", target, detail: String::new() };
-                audit::record(transaction, &vault, event).await?;
+                let said = Activity::new("user_logged_in", json!({}));
+                chronicle(transaction, &vault, event, vec![said]).await?;
                 Ok(Some(session))
             })
         })

@@ -5,6 +5,7 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, answer, eventually};
+use crate::people::{self, done, program};
 use crate::receiver::Receiver;
 use crate::webhooks::hook;
 use crate::world::{DEVICE, SECRET, World, on_each_store};
@@ -60,6 +61,7 @@ async fn everything_that_is_done_stands_in_the_activities() {
 
         let all = activities(world, "order_direction=asc&per_page=100").await;
         let expected = [
+            "created_api_token",
             "uploaded_apns_certificate",
             "edited_enroll_secrets",
             "created_team",
@@ -178,6 +180,38 @@ async fn activities_are_told_to_webhooks_in_fleets_words_and_in_ours() {
         assert_eq!(told[3]["data"]["type"], "mdm_enrolled");
         let told: Vec<Value> = last(&devices, 2).await.iter().map(|one| one.json()).collect();
         assert!(told.iter().all(|one| one["type"] != "activity.created"), "who names nothing hears of devices: {path}");
+    })
+    .await;
+}
+
+#[actix::test]
+async fn people_are_named_and_what_they_may_do_stands_there_too() {
+    on_each_store(async |world| {
+        let robot = program(world, "robot", "admin", None).await;
+        let made = done(world, &robot, Method::POST, "/teams", json!({ "name": "Zoo" })).await;
+        let team = made["team"]["id"].clone();
+        let created = &activities(world, "activity_type=created_user").await[0];
+        let id = created["details"]["user_id"].clone();
+        let named = json!({ "user_id": id, "user_name": "robot", "user_email": "robot@example.com" });
+        assert_eq!(
+            (&created["details"], &created["actor_id"]),
+            (&named, &Value::Null),
+            "a token that belongs to nobody"
+        );
+        let by_robot = &activities(world, "query=robot@").await[0];
+        assert_eq!((&by_robot["type"], &by_robot["actor_id"]), (&json!("created_team"), &id));
+        assert_eq!((&by_robot["actor_full_name"], &by_robot["fleet_initiated"]), (&json!("robot"), &json!(false)));
+
+        program(world, "boss", "admin", None).await;
+        let roles = json!({ "teams": [{ "id": team, "role": "observer" }] });
+        done(world, &world.app.token, Method::PATCH, &format!("/users/{id}"), roles).await;
+        done(world, &world.app.token, Method::PATCH, &format!("/users/{id}"), json!({ "name": "Marvin" })).await;
+        let newest = activities(world, "per_page=3").await;
+        let of_role = kinds(&newest);
+        assert_eq!(of_role, ["edited_user", "changed_user_team_role", "deleted_user_global_role"]);
+        assert_eq!((&newest[1]["details"]["role"], &newest[1]["details"]["team_id"]), (&json!("observer"), &team));
+        let refused = people::ask(world, Some(&robot), Method::GET, "/activities", Value::Null).await;
+        assert_ne!(refused.status, StatusCode::OK, "whoever has a role in a team alone does not see everything");
     })
     .await;
 }

@@ -3,9 +3,11 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, ActiveValue::Set};
+use serde_json::{Value, json};
 
-use super::{ActiveModel, Column, Entity, Roles, User, count_admins, folded, of_team, one};
-use crate::audit::{self, Event};
+use super::{ActiveModel, Column, Entity, Model, Roles, User, count_admins, folded, of_team, one};
+use crate::activity::{Activity, chronicle};
+use crate::audit::Event;
 use crate::role::Role;
 use crate::vault::Vault;
 use crate::{StoreError, Transaction, Writer, api_token, invite, password_reset, session, team};
@@ -124,7 +126,8 @@ pub async fn set_password(writer: &Writer, proof: Proof, hash: String, now: i64)
                 let (actor, target) = (user.row.email.clone(), user.row.email.clone());
                 let detail = format!("user {}; sessions ended", user.row.id);
                 let event = Event { at: now, actor, action: "user.password", target, detail };
-                audit::record(transaction, &vault, event).await?;
+                let said = Activity::new("changed_user_password", named(&user.row));
+                chronicle(transaction, &vault, event, vec![said]).await?;
                 Ok(Some(user))
             })
         })
@@ -149,7 +152,8 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Sa
                 api_token::forget_user(transaction, id).await?;
                 of_team::Entity::delete_many().filter(of_team::Column::UserId.eq(id)).exec(transaction).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;
-                record(transaction, &vault, "user.delete", &user, by, now).await?;
+                let said = Activity::new("deleted_user", named(&user.row));
+                record(transaction, &vault, "user.delete", &user, (by, now), vec![said]).await?;
                 Ok(Saved::Done(user))
             })
         })
@@ -191,7 +195,8 @@ pub(crate) async fn create(
     // Whoever is there needs no invitation any more.
     invite::forget_email(transaction, &row.email).await?;
     let user = User { row, roles: wish.roles };
-    record(transaction, vault, "user.create", &user, by, now).await?;
+    let said = Activity::new("created_user", named(&user.row));
+    record(transaction, vault, "user.create", &user, (by, now), vec![said]).await?;
     Ok(Saved::Done(user))
 }
 
@@ -234,7 +239,8 @@ async fn change(
         api_token::forget_user(transaction, id).await?;
     }
     let Some(user) = one(transaction, Column::Id.eq(id)).await? else { return Ok(Saved::NotFound) };
-    record(transaction, vault, "user.change", &user, by, now).await?;
+    let said = differences(&old, &user);
+    record(transaction, vault, "user.change", &user, (by, now), said).await?;
     Ok(Saved::Done(user))
 }
 
@@ -284,12 +290,47 @@ async fn record(
     vault: &Vault,
     action: &'static str,
     user: &User,
-    actor: String,
-    at: i64,
+    (actor, at): (String, i64),
+    said: Vec<Activity>,
 ) -> Result<(), StoreError> {
     let Roles { everywhere, teams } = &user.roles;
     let in_teams: Vec<String> = teams.iter().map(|(team, role)| format!("{} in team {team}", role.as_str())).collect();
     let everywhere = everywhere.map(|role| role.as_str()).unwrap_or("no global role");
     let detail = format!("user {}: {everywhere}; {}", user.row.id, in_teams.join(", "));
-    audit::record(transaction, vault, Event { at, actor, action, target: user.row.email.clone(), detail }).await
+    let event = Event { at, actor, action, target: user.row.email.clone(), detail };
+    chronicle(transaction, vault, event, said).await
+}
+
+/// A user, as activities name them.
+fn named(row: &Model) -> Value {
+    json!({ "user_id": row.id, "user_name": row.name, "user_email": row.email })
+}
+
+/// What people read of a change: each role that somebody has now, and each that they have no more.
+fn differences(old: &User, new: &User) -> Vec<Activity> {
+    let about = |kind: &'static str, role: Role, team: Option<i64>| {
+        let mut said = named(&new.row);
+        said["role"] = role.as_str().into();
+        if let Some(team) = team {
+            said["team_id"] = team.into();
+        }
+        Activity::new(kind, said)
+    };
+    let mut said = Vec::new();
+    match (old.roles.everywhere, new.roles.everywhere) {
+        (Some(role), None) => said.push(about("deleted_user_global_role", role, None)),
+        (before, Some(role)) if before != Some(role) => said.push(about("changed_user_global_role", role, None)),
+        _ => {}
+    }
+    for (team, role) in new.roles.teams.iter().filter(|one| !old.roles.teams.contains(one)) {
+        said.push(about("changed_user_team_role", *role, Some(*team)));
+    }
+    let left = |team: &i64| new.roles.teams.iter().all(|(other, _)| other != team);
+    for (team, role) in old.roles.teams.iter().filter(|(team, _)| left(team)) {
+        said.push(about("deleted_user_team_role", *role, Some(*team)));
+    }
+    if said.is_empty() {
+        said.push(Activity::new("edited_user", named(&new.row)));
+    }
+    said
 }
