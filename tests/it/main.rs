@@ -18,6 +18,7 @@ mod hostile;
 mod killed;
 mod long_queues;
 mod people;
+mod permissions;
 mod postbox;
 mod postgres;
 mod process;
