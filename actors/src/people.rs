@@ -4,6 +4,7 @@
 //! Never here: passwords (the edge makes their hashes), and permissions (the edge's table). Start with [`Deed`].
 
 use actix::prelude::*;
+use entities::audit::{self, Event};
 use entities::command_policy::{self, Rule};
 use entities::invite::{self, Offer};
 use entities::mail::Letter;
@@ -172,6 +173,16 @@ pub struct SetPolicy {
     pub asked_by: String,
 }
 
+/// Somebody is about to be shown secrets; if this fails, they are not.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer<()>")]
+pub struct NoteReveal {
+    /// Which ones.
+    pub what: String,
+    /// To whom.
+    pub asked_by: String,
+}
+
 impl People {
     /// Starts the actor.
     pub fn launch(parts: &Parts, guard: Guard) -> Recipient<Stop> {
@@ -320,6 +331,16 @@ impl Deed for SetPolicy {
 
     async fn run(self, writer: Writer, now: i64) -> Answer<()> {
         Ok(command_policy::replace(&writer, self.rules, self.asked_by, now).await?)
+    }
+}
+
+impl Deed for NoteReveal {
+    type Done = ();
+
+    async fn run(self, writer: Writer, now: i64) -> Answer<()> {
+        let (actor, target) = (self.asked_by, self.what);
+        let event = Event { at: now, actor, action: "secrets.reveal", target, detail: String::new() };
+        Ok(audit::write(&writer, event).await?)
     }
 }
 

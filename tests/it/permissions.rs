@@ -5,12 +5,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use entities::role::Role;
 use protocol::apple::command::Command;
+use protocol::apple::plist;
 use reqwest::{Method, StatusCode};
-use rookery::http::admin::permission::{Extent, Permission, Powers, Reach};
+use rookery::http::admin::permission::{Extent, Permission, Powers, Reach, Role};
 use rookery::http::{ROUTES, Who};
-use rookery::sim::apple::device::Device;
+use rookery::sim::apple::device::{Answer as Done, Device};
 use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
@@ -39,6 +39,13 @@ struct Subject {
     session: i64,
 }
 
+impl Subject {
+    /// The serial number of a host that is imported into the team.
+    fn serial(&self) -> String {
+        format!("IMPORTED{:?}", self.target).to_uppercase()
+    }
+}
+
 /// Somebody who asks.
 struct Asker {
     name: String,
@@ -64,99 +71,141 @@ fn security_info() -> Command {
 
 /// The request by which a route is tried.
 fn call(method: &str, path: &str, of: &Subject) -> Call {
-    let Subject { host, uuid, channel, command, user, session, team, .. } = of;
-    let nothing = Value::Null;
     let path = path.replace("{base}", "");
-    let host_path = |rest: &str| format!("/hosts/{host}{rest}");
-    let query = |path: &str| format!("{path}?team_id={team}");
-    let run = || json!({ "host_uuids": [uuid], "command": STANDARD.encode(security_info().to_xml()) });
-    match (method, path.as_str()) {
-        ("GET", "/hosts" | "/hosts/count" | "/hosts/report" | "/hosts/summary/mdm" | "/host_summary") => {
-            Names(query(&path), nothing)
-        }
-        ("GET", "/labels/{id:[0-9]+}/hosts") => Names(query("/labels/1/hosts"), nothing),
-        ("GET", "/hosts/identifier/{identifier}") => Names(format!("/hosts/identifier/{uuid}"), nothing),
-        ("GET", "/hosts/{id:[0-9]+}") => Names(host_path(""), nothing),
-        ("GET", "/hosts/{id:[0-9]+}/mdm") => Names(host_path("/mdm"), nothing),
-        ("GET", "/hosts/{id:[0-9]+}/actor") => Names(host_path("/actor"), nothing),
-        ("GET", "/hosts/{id:[0-9]+}/orphan_results") => Names(host_path("/orphan_results"), nothing),
-        ("POST" | "DELETE", "/hosts/{id:[0-9]+}/labels") => Names(host_path("/labels"), json!({ "labels": ["x"] })),
-        ("POST", "/hosts/transfer") => Names(path, json!({ "team_id": team, "hosts": [host] })),
-        ("POST", "/hosts/transfer/filter") => {
-            Names(path, json!({ "team_id": team, "filters": { "team_id": team, "query": "nobody" } }))
-        }
-        ("DELETE", "/hosts/{id:[0-9]+}/mdm") => Names(host_path("/mdm"), nothing),
-        ("POST", "/hosts/delete") => Ends(path, json!({ "ids": [host] })),
-        ("DELETE", "/hosts/{id:[0-9]+}") => Ends(host_path(""), nothing),
+    let tried = [about_hosts, about_commands, about_teams, about_people, about_accounts, about_others];
+    let found = tried.iter().find_map(|about| about(method, &path, of));
+    assert!(found.is_some(), "say in tests/it/permissions.rs how {method} {path} is tried");
+    found.unwrap()
+}
 
-        ("POST", "/commands/run" | "/mdm/commands/run" | "/mdm/apple/enqueue") => Names(path, run()),
+fn about_hosts(method: &str, path: &str, of: &Subject) -> Option<Call> {
+    let Subject { host, uuid, team, .. } = of;
+    let of_host = |rest: &str, body| Names(format!("/hosts/{host}{rest}"), body);
+    let nothing = Value::Null;
+    Some(match (method, path) {
+        ("GET", "/hosts" | "/hosts/count" | "/hosts/report" | "/hosts/summary/mdm" | "/host_summary") => {
+            Names(format!("{path}?team_id={team}"), nothing)
+        }
+        ("GET", "/labels/{id:[0-9]+}/hosts") => Names(format!("/labels/1/hosts?team_id={team}"), nothing),
+        ("GET", "/hosts/identifier/{identifier}") => Names(format!("/hosts/identifier/{uuid}"), nothing),
+        ("GET", "/hosts/{id:[0-9]+}") => of_host("", nothing),
+        ("POST" | "DELETE", "/hosts/{id:[0-9]+}/labels") => of_host("/labels", json!({ "labels": ["x"] })),
+        ("POST", "/hosts/transfer") => Names(path.into(), json!({ "team_id": team, "hosts": [host] })),
+        ("POST", "/hosts/transfer/filter") => {
+            Names(path.into(), json!({ "team_id": team, "filters": { "team_id": team, "query": "nobody" } }))
+        }
+        ("POST", "/hosts/import") => {
+            Names(path.into(), json!({ "team_id": team, "hosts": [{ "hardware_serial": of.serial() }] }))
+        }
+        ("POST", "/hosts/delete") => Ends(path.into(), json!({ "ids": [host] })),
+        ("DELETE", "/hosts/{id:[0-9]+}") => Ends(format!("/hosts/{host}"), nothing),
+        ("GET", path) if path.starts_with("/hosts/{id:[0-9]+}/") => {
+            of_host(path.trim_start_matches("/hosts/{id:[0-9]+}"), nothing)
+        }
+        ("DELETE", "/hosts/{id:[0-9]+}/mdm") => of_host("/mdm", nothing),
+        _ => return None,
+    })
+}
+
+fn about_commands(method: &str, path: &str, of: &Subject) -> Option<Call> {
+    let Subject { uuid, channel, command, .. } = of;
+    let nothing = Value::Null;
+    Some(match (method, path) {
+        ("POST", "/commands/run" | "/mdm/commands/run" | "/mdm/apple/enqueue") => {
+            let command = STANDARD.encode(security_info().to_xml());
+            Names(path.into(), json!({ "host_uuids": [uuid], "command": command }))
+        }
         ("GET", "/commands/results" | "/mdm/commandresults" | "/mdm/apple/commandresults") => {
             Names(format!("{path}?command_uuid={command}"), nothing)
         }
         ("GET", "/commands" | "/mdm/commands" | "/mdm/apple/commands") => {
             Names(format!("{path}?host_identifier={uuid}"), nothing)
         }
-        ("GET", "/commands/held") => Plain(path, nothing),
-        ("POST", "/commands/{uuid}/cancel") => Names(format!("/commands/{command}/cancel"), json!({})),
-        ("POST", "/commands/{uuid}/approve") => Names(format!("/commands/{command}/approve"), json!({ "hosts": 1 })),
-        ("POST", "/commands/{uuid}/reject") => Names(format!("/commands/{command}/reject"), nothing),
-        ("GET" | "PUT", "/commands/policy") => Plain(path, json!({ "rules": [] })),
+        ("GET", "/commands/held") => Plain(path.into(), nothing),
+        ("GET" | "PUT", "/commands/policy") => Plain(path.into(), json!({ "rules": [] })),
+        ("POST" | "GET", path) if path.starts_with("/commands/{uuid}") => Names(
+            path.replace("{uuid}", command),
+            if path.ends_with("approve") { json!({ "hosts": 1 }) } else { json!({}) },
+        ),
         ("PUT", "/v1/enqueue/{ids}") => {
             Names(format!("/v1/enqueue/{channel}"), String::from_utf8(security_info().to_xml()).unwrap().into())
         }
         ("GET" | "PUT", "/v1/push/{ids}") => Names(format!("/v1/push/{channel}"), nothing),
         ("GET" | "PUT", "/v1/pushcert") => Plain(format!("{path}?topic=x"), nothing),
+        _ => return None,
+    })
+}
 
-        ("GET" | "POST", "/teams") => Plain(path, json!({})),
+fn about_teams(method: &str, path: &str, of: &Subject) -> Option<Call> {
+    let nothing = Value::Null;
+    Some(match (method, path) {
+        ("GET" | "POST", "/teams") => Plain(path.into(), json!({})),
         ("GET" | "PATCH", "/teams/{id:[0-9]+}") => of_team(of, "", json!({})),
         ("DELETE", "/teams/{id:[0-9]+}") => Plain(format!("/teams{NOBODY}"), nothing),
         ("GET", "/teams/{id:[0-9]+}/secrets") => of_team(of, "/secrets", nothing),
         ("PATCH", "/teams/{id:[0-9]+}/secrets") => of_team(of, "/secrets", json!({ "secrets": [] })),
-        ("GET" | "POST", "/labels") | ("GET", "/labels/summary") => Plain(path, json!({})),
+        ("GET" | "POST", "/labels") | ("GET", "/labels/summary") => Plain(path.into(), json!({})),
         ("GET", "/labels/{id:[0-9]+}") => Plain("/labels/1".into(), nothing),
         ("PATCH", "/labels/{id:[0-9]+}") => Plain(format!("/labels{NOBODY}"), json!({})),
         ("DELETE", "/labels/id/{id:[0-9]+}") => Plain(format!("/labels/id{NOBODY}"), nothing),
         ("GET", "/enrollment_profiles/manual" | "/mdm/manual_enrollment_profile" | "/spec/enroll_secret") => {
-            Plain(path, nothing)
+            Plain(path.into(), nothing)
         }
-        ("POST", "/spec/enroll_secret") => Plain(path, json!({ "spec": { "secrets": [] } })),
+        ("POST", "/spec/enroll_secret") => Plain(path.into(), json!({ "spec": { "secrets": [] } })),
+        _ => return None,
+    })
+}
+
+fn about_people(method: &str, path: &str, of: &Subject) -> Option<Call> {
+    let Subject { user, session, team, .. } = of;
+    let (nothing, of_user) = (Value::Null, |rest: &str| format!("/users/{user}{rest}"));
+    Some(match (method, path) {
+        ("GET", "/users") => Names(format!("/users?team_id={team}"), nothing),
+        ("POST", "/users/admin") => {
+            let email = format!("{}@example.com", uuid::Uuid::new_v4());
+            let mut body = json!({ "name": "N", "email": email, "api_only": true });
+            match of.target {
+                Target::None => body["global_role"] = "observer".into(),
+                _ => body["teams"] = json!([{ "id": team, "role": "observer" }]),
+            }
+            Names(path.into(), body)
+        }
+        ("GET", "/users/{id:[0-9]+}") => Names(of_user(""), nothing),
+        ("PATCH", "/users/{id:[0-9]+}") => Names(of_user(""), json!({ "name": "Other" })),
+        ("GET", "/users/{id:[0-9]+}/sessions") => Names(of_user("/sessions"), nothing),
+        ("GET" | "POST", "/users/{id:[0-9]+}/tokens") => Names(of_user("/tokens"), json!({ "name": "" })),
+        ("DELETE", "/users/{id:[0-9]+}/tokens/{token:[0-9]+}") => Names(of_user(&format!("/tokens{NOBODY}")), nothing),
+        ("DELETE", "/sessions/{id:[0-9]+}") => Ends(format!("/sessions/{session}"), nothing),
+        ("DELETE", "/users/{id:[0-9]+}/sessions") => Ends(of_user("/sessions"), nothing),
+        ("POST", "/users/{id:[0-9]+}/require_password_reset") => {
+            Ends(of_user("/require_password_reset"), json!({ "require": false }))
+        }
+        ("DELETE", "/users/{id:[0-9]+}") => Ends(of_user(""), nothing),
+        ("GET" | "POST", "/invites") => Plain(path.into(), json!({})),
+        ("DELETE", "/invites/{id:[0-9]+}") => Plain(format!("/invites{NOBODY}"), nothing),
+        _ => return None,
+    })
+}
+
+fn about_accounts(method: &str, path: &str, _: &Subject) -> Option<Call> {
+    Some(match (method, path) {
+        ("GET", "/me" | "/me/tokens") | ("POST", "/logout") => Plain(path.into(), Value::Null),
+        ("POST", "/change_password") => Plain(path.into(), json!({ "old_password": "x", "new_password": "y" })),
+        ("POST", "/me/tokens") => Plain(path.into(), json!({ "name": "" })),
+        ("DELETE", "/me/tokens/{id:[0-9]+}") => Plain(format!("/me/tokens{NOBODY}"), Value::Null),
+        _ => return None,
+    })
+}
+
+fn about_others(method: &str, path: &str, _: &Subject) -> Option<Call> {
+    Some(match (method, path) {
+        ("GET", "/activities" | "/activities/export") => Plain(path.into(), Value::Null),
         (_, path) if path.starts_with("/webhooks") => {
             let path = path.replace("/{id:[0-9]+}", NOBODY).replace("/{delivery:[0-9]+}", NOBODY);
             Plain(path, json!({}))
         }
-
-        ("GET", "/me" | "/me/tokens") | ("POST", "/logout") => Plain(path, nothing),
-        ("POST", "/change_password") => Plain(path, json!({ "old_password": "x", "new_password": "y" })),
-        ("POST", "/me/tokens") => Plain(path, json!({ "name": "" })),
-        ("DELETE", "/me/tokens/{id:[0-9]+}") => Plain(format!("/me/tokens{NOBODY}"), nothing),
-        ("GET", "/users") => Names(query(&path), nothing),
-        ("POST", "/users/admin") => {
-            let roles = match of.target {
-                Target::None => json!({ "global_role": "observer" }),
-                _ => json!({ "teams": [{ "id": team, "role": "observer" }] }),
-            };
-            let mut body =
-                json!({ "name": "N", "email": format!("{}@example.com", uuid::Uuid::new_v4()), "api_only": true });
-            body.as_object_mut().unwrap().extend(roles.as_object().unwrap().clone());
-            Names(path, body)
-        }
-        ("GET", "/users/{id:[0-9]+}") => Names(format!("/users/{user}"), nothing),
-        ("PATCH", "/users/{id:[0-9]+}") => Names(format!("/users/{user}"), json!({ "name": "Other" })),
-        ("GET", "/users/{id:[0-9]+}/sessions") => Names(format!("/users/{user}/sessions"), nothing),
-        ("GET" | "POST", "/users/{id:[0-9]+}/tokens") => Names(format!("/users/{user}/tokens"), json!({ "name": "" })),
-        ("DELETE", "/users/{id:[0-9]+}/tokens/{token:[0-9]+}") => {
-            Names(format!("/users/{user}/tokens{NOBODY}"), nothing)
-        }
-        ("DELETE", "/sessions/{id:[0-9]+}") => Ends(format!("/sessions/{session}"), nothing),
-        ("DELETE", "/users/{id:[0-9]+}/sessions") => Ends(format!("/users/{user}/sessions"), nothing),
-        ("POST", "/users/{id:[0-9]+}/require_password_reset") => {
-            Ends(format!("/users/{user}/require_password_reset"), json!({ "require": false }))
-        }
-        ("DELETE", "/users/{id:[0-9]+}") => Ends(format!("/users/{user}"), nothing),
-        ("GET" | "POST", "/invites") => Plain(path, json!({})),
-        ("DELETE", "/invites/{id:[0-9]+}") => Plain(format!("/invites{NOBODY}"), nothing),
-        (method, path) => panic!("say in tests/it/permissions.rs how {method} {path} is tried"),
-    }
+        _ => return None,
+    })
 }
 
 /// A team that a path names; hosts of no team have none.
@@ -332,4 +381,89 @@ async fn lists_show_nothing_of_other_teams() {
         assert_eq!(left["count"], 2);
     })
     .await;
+}
+
+/// A secret in a place where secrets are kept; what is said of it where it is shown.
+const CANARY: &str = "canary";
+
+/// Plants a secret in every place that the API can fill, and looks for it in everything that every role can read.
+#[actix::test]
+async fn planted_secrets_are_shown_by_the_routes_that_reveal_them_and_by_no_other() {
+    on_each_store(async |world| {
+        let own = team(world, "Own").await;
+        let admin = world.app.token.clone();
+        let mut device = world.enrolled(Family::Mac, 1).await;
+        let planted = subject(world, Target::Own, own, &device).await;
+        plant(world, own, &mut device).await;
+        let askers = askers(world, own).await;
+        let mut leaks = Vec::new();
+        for asker in askers.iter().map(|asker| (&asker.name, &asker.key)).chain([(&"cli".to_owned(), &admin)]) {
+            for route in
+                ROUTES.iter().filter(|route| matches!(route.who, Who::Admin(_)) && route.methods.contains("GET"))
+            {
+                let (Names(path, _) | Ends(path, _) | Plain(path, _)) = call("GET", route.path, &planted);
+                if path.ends_with("/events") || path.starts_with("/v1/push/") {
+                    continue; // It does not end; it shows what is said elsewhere, too.
+                }
+                let base = if path.starts_with("/v1/") { "" } else { "/api/v1/fleet" };
+                let url = format!("{}{base}{path}", world.app.running().addresses.admin_url);
+                let shown = world.app.client.get(url).bearer_auth(asker.1).send().await.unwrap().text().await.unwrap();
+                let reveals = path.ends_with("/secrets") || path.contains("enroll_secret");
+                if holds_canary(&shown) && !reveals {
+                    leaks.push(format!("{} {path}: {shown}", asker.0));
+                }
+            }
+        }
+        assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+
+        // Who may, is shown them, and that stands in the audit log; who may not, is refused.
+        let path = format!("/commands/results?command_uuid={}", command_of(world, &admin).await);
+        let shown = done(world, &admin, Method::GET, &format!("{path}&reveal=true"), Value::Null).await;
+        assert!(holds_canary(&shown.to_string()), "{shown}");
+        let observer = askers.iter().find(|asker| asker.name == "observer-global").unwrap();
+        let refused = ask(world, Some(&observer.key), Method::GET, &format!("{path}&reveal=true"), Value::Null).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.json);
+        let hidden = done(world, &observer.key, Method::GET, &path, Value::Null).await;
+        assert_eq!(hidden["results"][0]["result_json"]["UnlockToken"], STANDARD.encode("[hidden]"), "{hidden}");
+        let noted = "SELECT count(*) AS counted FROM audit WHERE action = 'secrets.reveal'";
+        assert_eq!(crate::postgres::count(&world.app.settings.database(), noted).await, 1);
+    })
+    .await;
+}
+
+/// Whether a text has the secret in it: as it is, or in Base64, or in Base64 within Base64.
+fn holds_canary(text: &str) -> bool {
+    let is_base64 = |letter: char| letter.is_ascii_alphanumeric() || "+/=".contains(letter);
+    let inner = |word: &str| STANDARD.decode(word).is_ok_and(|bytes| holds_canary(&String::from_utf8_lossy(&bytes)));
+    text.contains(CANARY) || text.split(|letter| !is_base64(letter)).filter(|word| word.len() >= 16).any(inner)
+}
+
+async fn plant(world: &World, team: i64, device: &mut Device) {
+    let (admin, secret) = (world.app.token.clone(), "canary-canary-canary");
+    let secrets = json!({ "secrets": [{ "secret": secret }] });
+    done(world, &admin, Method::PATCH, &format!("/teams/{team}/secrets"), secrets).await;
+    let hook = json!({ "name": "hook", "url": "https://127.0.0.1:1/?key=canary-canary-canary", "secret": format!("{secret}-of-a-hook") });
+    done(world, &admin, Method::POST, "/webhooks", hook).await;
+    let person = json!({ "name": "N", "email": "p@example.com", "password": secret, "global_role": "observer" });
+    done(world, &admin, Method::POST, "/users/admin", person).await;
+    device.set_bootstrap_token(Some(secret.as_bytes())).await.unwrap();
+    // A command with a secret in it, and a report with another one.
+    let entries = [("UnlockToken", plist::Value::Data(secret.into()))];
+    let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let command = Command::new(fresh_uuid(), "ClearPasscode", entries).unwrap();
+    let body =
+        json!({ "command": STANDARD.encode(command.to_xml()), "host_uuids": [device.channel_id(DEVICE).unwrap()] });
+    done(world, &admin, Method::POST, "/commands/run", body).await;
+    let mut next = device.poll(DEVICE).await.unwrap();
+    while let Some(command) = next {
+        let mut answer = Done::acknowledged();
+        answer.results.insert("UnlockToken".into(), plist::Value::Data(secret.into()));
+        next = device.report(DEVICE, command.uuid(), &answer).await.unwrap();
+    }
+}
+
+/// The command that has the secret in it.
+async fn command_of(world: &World, key: &str) -> String {
+    let listed = done(world, key, Method::GET, "/commands?request_type=ClearPasscode", Value::Null).await;
+    listed["results"][0]["command_uuid"].as_str().unwrap().to_owned()
 }

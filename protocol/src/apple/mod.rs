@@ -21,6 +21,7 @@ pub mod platform;
 pub mod plist;
 pub mod profile;
 pub mod push;
+pub mod redact;
 pub mod refusal;
 pub mod report;
 pub mod request_types;

@@ -97,6 +97,11 @@ pub async fn permit(
 }
 
 impl Admin {
+    /// What the route asks for.
+    pub const fn needs(&self) -> Permission {
+        self.needs
+    }
+
     /// For which teams the admin may do what the route does.
     ///
     /// # Errors

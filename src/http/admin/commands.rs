@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{Admin, Asking};
 use super::reach;
+use super::reveal::Sight;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::paging::Paging;
@@ -26,6 +27,9 @@ pub struct ResultsQuery {
     #[serde(default)]
     command_uuid: String,
     host_identifier: Option<String>,
+    /// Ours: `true` shows the secrets in it, which is a permission of its own.
+    #[serde(default)]
+    reveal: String,
     #[serde(flatten)]
     paging: Paging,
 }
@@ -78,7 +82,8 @@ pub async fn results(
     let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
     reach::command(&admin, &edge, &command.uuid).await?;
     let host_id = host_of(&admin, &edge, query.host_identifier.as_deref()).await?;
-    let payload = STANDARD.encode(command.open(reader.vault())?);
+    let sight = Sight::of(&admin, &edge, &command.uuid, query.reveal == "true").await?;
+    let payload = STANDARD.encode(sight.show(&command.open(reader.vault())?));
     let filter = command_status::Filter { command_uuid: Some(command.uuid), host_id, ..Default::default() };
     let (offset, limit) = query.paging.window(1000)?;
     let rows = command_status::list(reader, filter, offset, limit).await?;
@@ -87,12 +92,12 @@ pub async fn results(
         .into_iter()
         .map(|row| {
             let text = texts.iter().find(|text| text.entry_id == row.entry_id);
-            let result = text.map(|text| text.result.as_slice());
+            let result = text.map(|text| sight.show(&text.result));
             ShownResult {
                 shown: Shown::of(row),
                 payload: payload.clone(),
+                result_json: result.as_ref().and_then(|bytes| json::from_xml(bytes, MAX_RESULT_BYTES).ok()),
                 result: result.map(|bytes| STANDARD.encode(bytes)).unwrap_or_default(),
-                result_json: result.and_then(|bytes| json::from_xml(bytes, MAX_RESULT_BYTES).ok()),
             }
         })
         .collect();

@@ -23,6 +23,7 @@ pub mod passwords;
 mod people;
 pub mod permission;
 mod reach;
+mod reveal;
 pub mod sign_in;
 mod silence;
 mod targets;

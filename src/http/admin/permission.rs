@@ -3,7 +3,7 @@
 //!
 //! Never here: rows. Whether a host is within reach is looked up in `reach`. Start with [`Permission::rule`].
 
-use entities::role::Role;
+pub use entities::role::Role;
 
 use Reach::{Everywhere, Shared, Team};
 use Role::{Admin, GitOps, Maintainer, Observer, ObserverPlus};

@@ -8,7 +8,7 @@ use entities::{host, target};
 use super::auth::Admin;
 use super::host_filter::Filters;
 use super::hosts::not_found;
-use super::permission::Extent;
+use super::permission::{Extent, Permission};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
@@ -44,10 +44,25 @@ pub(super) async fn hosts(admin: &Admin, edge: &AdminEdge, ids: &[i64]) -> Resul
 /// # Errors
 /// 403.
 pub(super) async fn command(admin: &Admin, edge: &AdminEdge, uuid: &str) -> Result<(), ApiError> {
-    if admin.extent()? == Extent::All {
+    command_for(admin, edge, uuid, admin.needs()).await
+}
+
+/// The same for something else than what the route does.
+///
+/// # Errors
+/// 403.
+pub(super) async fn command_for(
+    admin: &Admin,
+    edge: &AdminEdge,
+    uuid: &str,
+    permission: Permission,
+) -> Result<(), ApiError> {
+    let extent = admin.extent_of(permission)?;
+    if extent == Extent::All {
         return Ok(());
     }
-    all(admin, target::teams_of_command(&edge.front.reader, uuid.to_owned()).await?)
+    let teams = target::teams_of_command(&edge.front.reader, uuid.to_owned()).await?;
+    if teams.into_iter().all(|team| extent.holds(team)) { Ok(()) } else { Err(ApiError::forbidden(permission)) }
 }
 
 /// Demands that these teams are within reach; `None` stands for hosts of no team.
