@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use rookery::http::{ROUTES, Who};
+use serde_json::json;
 
 use crate::app::App;
+use crate::world::{SECRET, on_each_store};
 
 /// The paths of enrolled devices, with their methods.
 fn device_routes() -> Vec<(&'static str, &'static str)> {
@@ -72,6 +74,57 @@ async fn no_body_and_no_header_on_any_device_route_can_harm() {
         }
     }
     assert_eq!(app.ops("/readyz").await.status, StatusCode::OK);
+}
+
+#[actix::test]
+async fn nothing_that_an_agent_says_can_harm() {
+    on_each_store(async |world| {
+        let app = &world.app;
+        let routes = ROUTES.iter().filter(|route| route.who == Who::Agent && route.methods == "POST");
+        let paths: Vec<&str> = routes.map(|route| route.path).collect();
+        assert!(paths.len() >= 6, "the list of routes is the one that is served");
+        for path in paths {
+            for (what, body) in bodies().into_iter().chain([("a large body", vec![b' '; 1024 * 1024])]) {
+                let status = send(app, &Method::POST, path, body, &[]).await;
+                assert!(matches!(status.as_u16(), 400 | 413), "{path} with {what}: {status}");
+            }
+            let status = send(app, &Method::GET, path, vec![], &[]).await;
+            assert!(status.is_client_error(), "{path}: {status}");
+        }
+        // What a host is called gets into no statement but as a value.
+        let odd = [
+            "'\";--\u{0}x",
+            "%_\\",
+            "\u{202e}\u{1F480}",
+            "Robert'); DROP TABLE host;--",
+            &"x".repeat(255),
+            &"ü".repeat(20_000),
+        ];
+        let mut made = 0;
+        for (number, text) in odd.into_iter().enumerate() {
+            let orbit = json!({
+                "enroll_secret": SECRET, "hardware_serial": text, "hardware_uuid": text, "osquery_identifier": text,
+                "computer_name": text, "hardware_model": text, "platform": text, "hostname": number,
+            });
+            let wrong_type = send(app, &Method::POST, "/api/fleet/orbit/enroll", orbit.to_string().into(), &[]).await;
+            assert!(matches!(wrong_type.as_u16(), 400 | 413), "{text:.20}: {wrong_type}");
+            let system =
+                json!({ "hardware_serial": text, "uuid": text, "computer_name": text, "hardware_model": [text] });
+            let osquery = json!({
+                "enroll_secret": SECRET, "host_identifier": text,
+                "host_details": { "system_info": system, "os_version": { "platform": text, "version": text }, text: 7 },
+            });
+            let status = send(app, &Method::POST, "/api/osquery/enroll", osquery.to_string().into(), &[]).await;
+            assert!(matches!(status.as_u16(), 200 | 413), "{text:.20}: {status}");
+            made += usize::from(status == StatusCode::OK);
+        }
+        let hosts = app.get("/api/v1/fleet/hosts").await.json["hosts"].as_array().unwrap().clone();
+        assert_eq!((hosts.len(), made), (5, 5), "{hosts:?}");
+        let found = app.get("/api/v1/fleet/hosts?query=DROP%20TABLE").await;
+        assert_eq!(found.json["hosts"].as_array().unwrap().len(), 1, "{}", found.json);
+        assert_eq!(app.ops("/readyz").await.status, StatusCode::OK);
+    })
+    .await;
 }
 
 #[actix::test]
