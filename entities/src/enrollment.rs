@@ -3,6 +3,7 @@
 //! The writes are what check-in messages lead to; each is one transaction.
 
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{ExprTrait, Query};
 use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
 use zeroize::Zeroizing;
 
@@ -146,6 +147,17 @@ pub async fn list_of_host(reader: &Reader, host_id: i64) -> Result<Vec<Model>, S
             Ok(channels.all(&database).await?)
         })
         .await
+}
+
+/// The condition that a host has a channel that we may send to.
+pub(crate) fn is_connected() -> Expr {
+    let live = Query::select()
+        .expr(Expr::val(1))
+        .from(Entity)
+        .and_where(Expr::col((Entity, Column::HostId)).equals((host::Entity, host::Column::Id)))
+        .and_where(Expr::col((Entity, Column::Enabled)).eq(true))
+        .to_owned();
+    Expr::exists(live)
 }
 
 /// The channels of many hosts.

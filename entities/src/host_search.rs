@@ -7,7 +7,7 @@ use sea_orm::sea_query::{ExprTrait, NullOrdering, Query};
 use sea_orm::{Condition, ConnectionTrait, FromQueryResult, Order, QueryOrder, QuerySelect};
 
 use crate::host::{self, Column, Entity, Model};
-use crate::{Reader, StoreError, label};
+use crate::{Reader, StoreError, enrollment, label};
 
 /// A row of `host_tally`: how many hosts are of one team, platform and status.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
@@ -33,6 +33,8 @@ pub struct Filter {
     pub teams: Option<Vec<i64>>,
     /// Hosts whose management is in one of these states; empty for all.
     pub mdm_statuses: Vec<i16>,
+    /// Hosts with a channel that we may send to, or those without.
+    pub connected: Option<bool>,
     /// Hosts of these platforms; empty for all.
     pub platforms: Vec<String>,
     /// Hosts that have this label.
@@ -163,15 +165,18 @@ impl Filter {
         }
         all = all.add_option(self.label.map(label::has));
         let unseen = |since| Condition::any().add(Column::LastSeenAt.lte(since)).add(Column::LastSeenAt.is_null());
-        all.add_option(self.seen_since.map(|since| Column::LastSeenAt.gt(since)))
+        let connected = |wanted| if wanted { enrollment::is_connected() } else { enrollment::is_connected().not() };
+        all.add_option(self.connected.map(connected))
+            .add_option(self.seen_since.map(|since| Column::LastSeenAt.gt(since)))
             .add_option(self.unseen_since.map(unseen))
             .add_option(self.created_since.map(|since| Column::CreatedAt.gt(since)))
     }
 
     /// Whether the tally alone answers how many hosts are meant.
     fn is_tallied(&self) -> bool {
-        let Self { text, label, seen_since, unseen_since, created_since, .. } = self;
-        text.is_empty() && label.is_none() && seen_since.is_none() && unseen_since.is_none() && created_since.is_none()
+        let Self { text, label, connected, seen_since, unseen_since, created_since, .. } = self;
+        let is_timeless = seen_since.is_none() && unseen_since.is_none() && created_since.is_none();
+        text.is_empty() && label.is_none() && connected.is_none() && is_timeless
     }
 
     /// Whether hosts of this kind are meant, as far as the tally tells kinds apart.

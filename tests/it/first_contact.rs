@@ -146,6 +146,18 @@ async fn an_agent_without_a_serial_number_is_found_again_once_somebody_knows_it(
         let again = import(world, &json!({ "hosts": [{ "hardware_serial": serial }] })).await;
         assert_eq!(again.json["hosts"][0], json!({ "id": host["id"], "hardware_serial": serial, "created": false }));
         assert_eq!(hosts(world, "mdm_enrollment_status=manual").await.len(), 1, "who is managed stays so");
+        for (query, expected) in [
+            ("connected_to_fleet=true", 1),
+            ("connected_to_fleet=false", 1),
+            ("mdm_id=1", 1),
+            ("mdm_name=Rookery&connected_to_fleet=1", 1),
+            ("mdm_id=2", 0),
+            ("mdm_id=1&mdm_enrollment_status=unenrolled", 0),
+        ] {
+            assert_eq!(hosts(world, query).await.len(), expected, "{query}");
+            let counted = world.app.get(&format!("{BASE}/hosts/count?{query}")).await;
+            assert_eq!(counted.json["count"], expected, "{query}");
+        }
         for bad in [
             json!({ "hosts": [] }),
             json!({ "hosts": [{ "hardware_serial": "Default string" }] }),

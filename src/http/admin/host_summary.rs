@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::{Admin, Asking};
-use super::host_filter::{MISSING, NEW};
+use super::host_filter::{MISSING, NEW, SOLUTION};
 use super::hosts::ONLINE;
 use super::reach;
 use crate::http::edge::AdminEdge;
@@ -35,7 +35,7 @@ pub async fn mdm(admin: Asking, query: Query<SummaryQuery>, edge: Data<AdminEdge
     };
     let enrolled = of(host::ON_MANUAL) + of(host::ON_AUTOMATIC) + of(host::ON_PERSONAL);
     let server_url = &edge.front.authority_config.server_url;
-    let solution = json!({ "id": 1, "name": "Rookery", "server_url": server_url, "hosts_count": enrolled });
+    let solution = json!({ "id": SOLUTION.0, "name": SOLUTION.1, "server_url": server_url, "hosts_count": enrolled });
     Ok(HttpResponse::Ok().json(json!({
         "counts_updated_at": edge.front.clock.now().to_rfc3339(),
         "mobile_device_management_enrollment_status": {

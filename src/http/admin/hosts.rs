@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Asking;
-use super::host_filter::FilterQuery;
+use super::host_filter::{FilterQuery, SOLUTION};
 use super::{labels, reach, silence};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
@@ -110,7 +110,7 @@ pub async fn mdm(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) 
     let status = mdm_status(found.mdm_status);
     let server_url = &edge.front.authority_config.server_url;
     Ok(HttpResponse::Ok()
-        .json(json!({ "enrollment_status": status, "server_url": server_url, "name": "Rookery", "id": 1 })))
+        .json(json!({ "enrollment_status": status, "server_url": server_url, "name": SOLUTION.1, "id": SOLUTION.0 })))
 }
 
 /// `GET …/hosts/{id}/actor`: what its actor holds in memory, for operators; ours. Starts the actor if it has none.
@@ -205,7 +205,7 @@ fn show(
         "mdm": {
             "enrollment_status": mdm_status(host.mdm_status),
             "server_url": if connected { Value::from(edge.front.authority_config.server_url.clone()) } else { Value::Null },
-            "name": if connected { "Rookery" } else { "" },
+            "name": if connected { SOLUTION.1 } else { "" },
             "connected_to_fleet": connected,
             "unresponsive_since": silent_since.map(|at| moment(Some(*at))),
             "encryption_key_available": false,
