@@ -136,8 +136,11 @@ impl Store {
         match self.kind {
             Kind::Sqlite => self.each_file(name, |from, to| std::fs::rename(from, to)),
             Kind::Postgres => {
+                // Whoever connects anew meanwhile, as servers do at once, would hold the database in its place.
+                run(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name())).await;
                 self.cut_connections().await;
-                run(&format!("ALTER DATABASE {} RENAME TO {}_{name}", self.name(), self.name())).await;
+                run(&format!("ALTER DATABASE {0} RENAME TO {0}_{name}", self.name())).await;
+                run(&format!("ALTER DATABASE {}_{name} ALLOW_CONNECTIONS true", self.name())).await;
             }
         }
         self.shelf.push(name.to_owned());
