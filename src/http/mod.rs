@@ -7,6 +7,7 @@ pub mod admin;
 pub mod body;
 mod csv;
 pub mod device;
+mod download;
 pub mod edge;
 pub mod error;
 mod guard;

@@ -1,13 +1,8 @@
 //! What was done: lists of activities, the feed of a host, and all of them as a file.
 
-use std::collections::VecDeque;
-
 use actix_web::HttpResponse;
-use actix_web::http::header;
-use actix_web::web::{Bytes, Data, Path, Query};
-use entities::Reader;
+use actix_web::web::{Data, Path, Query};
 use entities::activity::{self, Filter, Model};
-use futures_util::stream;
 use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +10,7 @@ use serde_json::{Value, json};
 use super::auth::Asking;
 use super::reach;
 use crate::http::csv::line;
+use crate::http::download::download;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::paging::Paging;
@@ -87,19 +83,20 @@ pub async fn export(_: Asking, query: Query<ExportQuery>, edge: Data<AdminEdge>)
         "csv" => (Format::Csv, "text/csv; charset=utf-8", "csv"),
         _ => return Err(ApiError::invalid("format", "use ndjson or csv")),
     };
-    let head = COLUMNS.map(str::to_owned);
-    let walk = Walk {
-        reader: edge.front.reader.clone(),
-        filter: filter.filter(None)?,
-        format,
-        after: 0,
-        ready: (format == Format::Csv).then(|| line(head.into_iter())).into_iter().collect(),
+    let head = match format {
+        Format::Ndjson => String::new(),
+        Format::Csv => line(COLUMNS.iter().map(|name| (*name).to_owned())),
     };
-    let name = format!("attachment; filename=\"activities-{}.{suffix}\"", &edge.front.clock.now().to_rfc3339()[..10]);
-    Ok(HttpResponse::Ok()
-        .content_type(content_type)
-        .insert_header((header::CONTENT_DISPOSITION, name))
-        .streaming(stream::try_unfold(walk, Walk::next)))
+    let (reader, filter) = (edge.front.reader.clone(), filter.filter(None)?);
+    let name = format!("activities-{}.{suffix}", &edge.front.clock.now().to_rfc3339()[..10]);
+    Ok(download(&name, content_type, head, move |after| {
+        let (reader, filter) = (reader.clone(), filter.clone());
+        async move {
+            let rows = activity::list_after(&reader, filter, after, PAGE).await?;
+            let page = rows.iter().map(|row| format.write(row)).collect();
+            Ok(rows.last().map(|last| (page, last.id)))
+        }
+    }))
 }
 
 async fn page(edge: &AdminEdge, query: ListQuery, host: Option<i64>) -> Result<HttpResponse, ApiError> {
@@ -161,29 +158,6 @@ fn show(row: &Model) -> Value {
 
 /// The columns of a file.
 const COLUMNS: [&str; 7] = ["id", "created_at", "actor_full_name", "actor_id", "actor_email", "type", "details"];
-
-/// Where a file is.
-struct Walk {
-    reader: Reader,
-    filter: Filter,
-    format: Format,
-    after: i64,
-    ready: VecDeque<String>,
-}
-
-impl Walk {
-    /// The next piece of the file; `None` at its end.
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, ApiError> {
-        if let Some(ready) = self.ready.pop_front() {
-            return Ok(Some((ready.into(), self)));
-        }
-        let rows = activity::list_after(&self.reader, self.filter.clone(), self.after, PAGE).await?;
-        let Some(last) = rows.last() else { return Ok(None) };
-        self.after = last.id;
-        let page: String = rows.iter().map(|row| self.format.write(row)).collect();
-        Ok(Some((page.into(), self)))
-    }
-}
 
 impl Format {
     fn write(self, row: &Model) -> String {

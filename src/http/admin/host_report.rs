@@ -1,13 +1,10 @@
 //! All hosts as a CSV file (RFC 4180), page by page from the database: its size costs no memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
-use actix_web::web::{Bytes, Data, Query};
-use entities::host_search::{self, Filter};
-use entities::{Reader, host};
-use futures_util::stream;
+use actix_web::web::{Data, Query};
+use entities::{host, host_search};
 use protocol::time::Timestamp;
 use serde::Deserialize;
 
@@ -16,6 +13,7 @@ use super::host_filter::FilterQuery;
 use super::hosts::{mdm_status, moment, presence, team_name, team_names};
 use super::reach;
 use crate::http::csv::line;
+use crate::http::download::download;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
@@ -70,48 +68,22 @@ pub async fn report(admin: Asking, query: Query<ReportQuery>, edge: Data<AdminEd
         return Err(ApiError::invalid("format", "only csv is there"));
     }
     let (columns, now) = (columns_of(&columns)?, edge.front.clock.now());
-    let walk = Walk {
-        reader: edge.front.reader.clone(),
-        filter: reach::within(&admin, filter.filter(now)?)?,
-        now,
-        after: 0,
-        ready: VecDeque::from([line(columns.iter().map(|(name, _)| (*name).to_owned()))]),
-        columns,
-    };
-    let name = format!("attachment; filename=\"hosts-{}.csv\"", &now.to_rfc3339()[..10]);
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((header::CONTENT_DISPOSITION, name))
-        .streaming(stream::try_unfold(walk, Walk::next)))
-}
-
-/// Where a report is.
-struct Walk {
-    reader: Reader,
-    filter: Filter,
-    columns: Vec<Column>,
-    now: Timestamp,
-    after: i64,
-    ready: VecDeque<String>,
-}
-
-impl Walk {
-    /// The next piece of the file; `None` at its end.
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, ApiError> {
-        if let Some(ready) = self.ready.pop_front() {
-            return Ok(Some((ready.into(), self)));
+    let (reader, filter) = (edge.front.reader.clone(), reach::within(&admin, filter.filter(now)?)?);
+    let head = line(columns.iter().map(|(name, _)| (*name).to_owned()));
+    let name = format!("hosts-{}.csv", &now.to_rfc3339()[..10]);
+    Ok(download(&name, "text/csv; charset=utf-8", head, move |after| {
+        let (reader, filter, columns) = (reader.clone(), filter.clone(), columns.clone());
+        async move {
+            let hosts = host_search::list_after(&reader, filter, after, PAGE).await?;
+            let teams: HashMap<i64, String> = team_names(&reader, &hosts).await?;
+            let cells = |host: &host::Model| {
+                let row = Row { host, team: team_name(host, &teams), now };
+                line(columns.iter().map(|(_, cell)| cell(&row)))
+            };
+            let page = hosts.iter().map(cells).collect();
+            Ok(hosts.last().map(|last| (page, last.id)))
         }
-        let hosts = host_search::list_after(&self.reader, self.filter.clone(), self.after, PAGE).await?;
-        let Some(last) = hosts.last() else { return Ok(None) };
-        self.after = last.id;
-        let teams: HashMap<i64, String> = team_names(&self.reader, &hosts).await?;
-        let cells = |host: &host::Model| {
-            let row = Row { host, team: team_name(host, &teams), now: self.now };
-            line(self.columns.iter().map(|(_, cell)| cell(&row)))
-        };
-        let page: String = hosts.iter().map(cells).collect();
-        Ok(Some((page.into(), self)))
-    }
+    }))
 }
 
 fn columns_of(names: &str) -> Result<Vec<Column>, ApiError> {
