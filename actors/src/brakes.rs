@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::Hosts;
 use crate::ask::{Answer, Handle};
 use crate::clock::Clock;
+use crate::feed::{Feed, What};
 use crate::host::cancelled::Cancelled;
 use crate::host::enqueued::Enqueued;
 use crate::keeper::{Keeper, Look};
@@ -57,6 +58,7 @@ pub struct Brakes {
     clock: Clock,
     hosts: Hosts,
     keeper: Handle<Keeper>,
+    feed: Feed,
     pace: Pace,
     /// Whether something may be there to release.
     approved: bool,
@@ -131,6 +133,7 @@ impl Brakes {
             clock: parts.clock.clone(),
             hosts: parts.hosts.clone(),
             keeper: parts.keeper.clone(),
+            feed: parts.feed.clone(),
             pace: Pace::new(parts.config.brakes.release_per_minute, Instant::now()),
             approved: false,
             busy: true,
@@ -203,8 +206,13 @@ impl Brakes {
                 HostId(made.host_id),
                 Enqueued { enrollment, generation, entry, body: None, push_at: due_at, due_at },
             );
+            self.tell_watchers(made.host_id, &uuid, State::Queued);
         }
         self.keeper.tell(Look);
+    }
+
+    fn tell_watchers(&self, host: i64, uuid: &CommandUuid, state: State) {
+        self.feed.tell(HostId(host), self.clock.now(), [What::Command(uuid.clone(), state)]);
     }
 
     fn lapse(&mut self, context: &mut Context<Self>) {
@@ -266,11 +274,12 @@ impl Handler<Cancel> for Brakes {
         let rows = cancel::Cancel { uuid: uuid.as_str().to_owned(), hosts, by, now: self.clock.now().millis() };
         let writer = self.writer.clone();
         let cancelling = async move { cancel::cancel(&writer, rows).await };
-        Box::pin(cancelling.into_actor(self).map(|done: Result<_, StoreError>, brakes, _| {
+        Box::pin(cancelling.into_actor(self).map(move |done: Result<_, StoreError>, brakes, _| {
             let done = done?;
             for entry in done.iter().flat_map(|done| &done.entries) {
                 let told = Cancelled { enrollment: entry.enrollment_id, entry: entry.entry_id };
                 brakes.hosts.insist(HostId(entry.host_id), told);
+                brakes.tell_watchers(entry.host_id, &uuid, State::Cancelled);
             }
             Ok(done)
         }))

@@ -19,6 +19,7 @@ use crate::Hosts;
 use crate::ask::{Answer, Handle};
 use crate::brakes::{BrakesConfig, HOUR};
 use crate::clock::Clock;
+use crate::feed::{Feed, What};
 use crate::host::bodies::KEPT_BYTES;
 use crate::host::enqueued::Enqueued;
 use crate::keeper::{Keeper, Look};
@@ -39,6 +40,7 @@ pub struct Dispatcher {
     hosts: Hosts,
     keeper: Handle<Keeper>,
     brakes: Arc<BrakesConfig>,
+    feed: Feed,
 }
 
 /// What became of a command.
@@ -107,6 +109,7 @@ impl Dispatcher {
             hosts: parts.hosts.clone(),
             keeper: parts.keeper.clone(),
             brakes: parts.config.brakes.clone(),
+            feed: parts.feed.clone(),
         };
         let address = actor.start();
         parts.dispatcher.publish(address.clone(), gauge);
@@ -154,6 +157,7 @@ impl Dispatcher {
                 due_at: due.of(host),
             };
             self.hosts.insist(host, told);
+            self.feed.tell(host, self.clock.now(), [What::Command(dispatch.uuid.clone(), State::Queued)]);
         }
         if dispatch.push && queued.iter().any(|made| !due.told.contains(&HostId(made.host_id))) {
             self.keeper.tell(Look);

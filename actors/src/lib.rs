@@ -14,6 +14,7 @@ pub mod clock;
 pub mod dispatcher;
 pub mod egress;
 pub mod fault;
+pub mod feed;
 pub mod host;
 pub mod hosts;
 pub mod housekeeping;

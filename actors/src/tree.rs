@@ -17,6 +17,7 @@ use crate::brakes::{Brakes, BrakesConfig};
 use crate::clock::Clock;
 use crate::dispatcher::Dispatcher;
 use crate::egress::EgressConfig;
+use crate::feed::Feed;
 use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::keeper::{Crashed, Keeper};
@@ -101,6 +102,8 @@ pub struct Parts {
     pub pushes: Arc<apns::Tally>,
     /// Who wants to be told of what.
     pub outlets: Outlets,
+    /// Who watches.
+    pub feed: Feed,
     /// What became of events.
     pub deliveries: Arc<webhooks::Tally>,
     /// Pushes.
@@ -185,6 +188,8 @@ pub struct Front {
     pub registrar: Handle<Registrar>,
     /// Tells others what happened.
     pub webhooks: Handle<Webhooks>,
+    /// Who watches.
+    pub feed: Feed,
     /// What became of events.
     pub deliveries: Arc<webhooks::Tally>,
     /// What APNs answered.
@@ -213,6 +218,7 @@ impl Parts {
             authority: self.authority.clone(),
             registrar: self.registrar.clone(),
             webhooks: self.webhooks.clone(),
+            feed: self.feed.clone(),
             deliveries: self.deliveries.clone(),
             pushes: self.pushes.clone(),
             written: self.writer.tally(),
@@ -246,6 +252,7 @@ impl Parts {
             seen: Seen::default(),
             pushes: Arc::default(),
             outlets: Outlets::default(),
+            feed: Feed::default(),
             deliveries: Arc::default(),
             apns: Handle::default(),
             keeper: Handle::default(),
@@ -275,6 +282,7 @@ impl Parts {
             seen: self.seen.clone(),
             pusher,
             outlets: self.outlets.clone(),
+            feed: self.feed.clone(),
             config: self.config.host.clone(),
         })
     }

@@ -22,6 +22,7 @@ pub mod authority;
 mod awaited;
 pub mod cancel;
 pub mod command;
+pub mod command_count;
 pub mod command_policy;
 pub mod command_result;
 pub mod command_status;

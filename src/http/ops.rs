@@ -68,6 +68,7 @@ fn render(edge: &OpsEdge) -> String {
     let vault = edge.front.reader.vault();
     page.one("rookery_vault_refused_total", "counter", "Stored secrets that did not open", vault.refused());
     page.one("rookery_vault_resealed_total", "counter", "Secrets sealed anew with another key", vault.resealed());
+    page.one("rookery_watching", "gauge", "Requests that wait for hosts or watch them", edge.front.feed.watching());
     page.one("rookery_pushes_sent_total", "counter", "Pushes that APNs took", pushes.sent.load(Relaxed));
     page.one("rookery_pushes_failed_total", "counter", "Pushes that APNs did not take", pushes.failed.load(Relaxed));
     let events = &edge.front.deliveries;

@@ -115,6 +115,7 @@ async fn watch(
     };
     stopping.store(true, Relaxed);
     tracing::info!("stops: finishes requests, then turns, then actors");
+    parts.feed.close();
     let draining = async {
         join_all(handles.iter().map(|handle| handle.stop(asked))).await;
         tree.root.do_send(Stop);

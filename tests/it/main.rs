@@ -28,5 +28,6 @@ mod restored;
 mod rotated;
 mod secrets;
 mod teams;
+mod watching;
 mod webhooks;
 mod world;

@@ -15,6 +15,7 @@ use super::certificates::{ANOTHER_KIND, Known};
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
+use crate::feed::What;
 
 /// The refusal of a certificate that was promised to another device.
 pub(crate) const ANOTHERS_PROMISE: &str = "the certificate was promised to another device";
@@ -99,6 +100,7 @@ impl Host {
             at: self.now().millis(),
             events: self.tell_check_in(&authenticate.sender, Topic::Authenticate),
         };
+        self.note(What::Enrolling);
         let writer = self.parts.writer.clone();
         let beginning = async move { enrollment::authenticate(&writer, rows).await };
         Box::pin(beginning.into_actor(self).then(|begun, host, context| {

@@ -7,6 +7,7 @@ use protocol::webhook::Topic;
 
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
+use crate::feed::What;
 
 /// A channel leaves.
 #[derive(Debug, Message)]
@@ -100,6 +101,9 @@ impl Host {
         let rows: Vec<i64> = leaving.map(|channel| channel.row).collect();
         let (writer, host_id, gone) = (self.parts.writer.clone(), self.id.0, rows.clone());
         let events = self.tell_check_in(sender, Topic::CheckOut);
+        if whole {
+            self.note(What::Unenrolled);
+        }
         let at = self.now().millis();
         let left = enrollment::CheckedOut { host_id, enrollments: rows, off: whole, at, events };
         let storing = async move { enrollment::check_out(&writer, left).await };

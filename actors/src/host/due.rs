@@ -11,6 +11,7 @@ use super::report::entry_change;
 use super::{Host, Standing};
 use crate::apns::Push;
 use crate::fault;
+use crate::feed::What;
 use crate::hosts::LetGo;
 
 /// The longest sleep of a timer: clocks jump, and a timer that was armed before a jump must not sleep for years.
@@ -161,6 +162,7 @@ impl Host {
             channel.queue.set_wakeups(channel.queue.wakeups().pushed(now, &policy.queue));
             let Some(target) = channel.push.as_ref().filter(|target| channel.enabled && !target.dead) else { continue };
             self.parts.pusher.push(Push { host, enrollment: channel.row, target: target.clone() });
+            self.parts.feed.tell(host, now, [What::Pushed]);
         }
     }
 
@@ -181,6 +183,10 @@ impl Host {
         let entries = expired.iter().map(|(_, change)| entry_change(change)).collect();
         let told: Vec<_> =
             expired.iter().flat_map(|(row, change)| self.tell_ended(*row, std::slice::from_ref(change))).collect();
+        self.noted.clear();
+        for (row, change) in &expired {
+            self.note_changes(*row, std::slice::from_ref(change), None);
+        }
         let (writer, rows) = (self.parts.writer.clone(), Rows { entries, wake, events: told, ..Rows::default() });
         let committing = async move { writer.host_turn(rows).await };
         context.wait(committing.into_actor(self).map(move |committed, host, context| {

@@ -18,6 +18,7 @@ pub mod declarative;
 pub mod deleted;
 pub mod due;
 pub mod enqueued;
+mod life;
 pub mod observe;
 pub mod pushed;
 pub mod report;
@@ -40,6 +41,7 @@ use protocol::time::Timestamp;
 
 use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
+use crate::feed::{Feed, What};
 use crate::hosts::{HostGuard, Resident};
 use crate::pusher::Pusher;
 use crate::seen::{Seen, Through};
@@ -72,6 +74,8 @@ pub struct HostParts {
     pub pusher: Arc<dyn Pusher>,
     /// Who wants to be told of what.
     pub outlets: Outlets,
+    /// Who watches.
+    pub feed: Feed,
     /// How hosts behave.
     pub config: Arc<HostConfig>,
 }
@@ -93,6 +97,8 @@ pub struct Host {
     timer: Option<(Timestamp, SpawnHandle)>,
     /// Whether the turn under way tells webhooks of something.
     rings: bool,
+    /// What those who watch are told once the turn under way is committed.
+    noted: Vec<What>,
     /// The steps back of the clock that its plans take into account.
     stepped_back: Duration,
 }
@@ -153,6 +159,7 @@ impl Resident for Host {
             touched_at: now,
             timer: None,
             rings: false,
+            noted: Vec::new(),
             stepped_back,
         }
     }
@@ -255,9 +262,13 @@ impl Host {
                 if rings {
                     self.parts.outlets.ring();
                 }
+                self.tell_watchers();
                 Ok(done)
             }
-            Err(StoreError::NotApplied(why)) => Err(Refusal::soon(why)),
+            Err(StoreError::NotApplied(why)) => {
+                self.noted.clear();
+                Err(Refusal::soon(why))
+            }
             Err(error) => self.become_stale(Refusal::soon(error), context),
         }
     }

@@ -90,6 +90,7 @@ impl Host {
             }));
         }
         let row = channel.row;
+        self.note_turn(row, &report, &decision);
         let is_idle = report.answer == queue::Answer::Idle;
         let mut events = self.tell_report(&report.sender, &report.status, report.command.as_ref(), is_idle);
         events.extend(self.tell_ended(row, &decision.changes));
@@ -104,6 +105,7 @@ impl Host {
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         if rows.is_empty() {
             channel.adopt(&decision);
+            self.tell_watchers();
             self.rearm(context);
             return at_once(Ok(None));
         }

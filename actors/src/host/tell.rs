@@ -56,8 +56,8 @@ impl Host {
         let ended: Vec<(State, Option<String>)> = ended
             .map(|change| (change.state, channel.queue.get(change.id).map(|entry| entry.uuid.as_str().to_owned())))
             .collect();
-        let event = |(state, command_uuid)| Event {
-            status: Some(word(state).to_owned()),
+        let event = |(state, command_uuid): (State, Option<String>)| Event {
+            status: Some(state.as_str().to_owned()),
             command_uuid,
             ..Event::new(Topic::CommandEnded, &names)
         };
@@ -104,20 +104,6 @@ fn params(query: &str) -> BTreeMap<String, String> {
         params.entry(name.into_owned()).or_insert_with(|| value.into_owned());
     }
     params
-}
-
-/// How a command ended, as receivers read it.
-const fn word(state: State) -> &'static str {
-    match state {
-        State::Acknowledged => "acknowledged",
-        State::Error => "error",
-        State::FormatError => "format_error",
-        State::Expired => "expired",
-        State::Cancelled => "cancelled",
-        State::Superseded => "superseded",
-        State::Parked => "parked",
-        State::Held | State::Queued | State::Sent | State::NotNow => "pending",
-    }
 }
 
 #[cfg(test)]

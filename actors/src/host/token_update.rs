@@ -10,6 +10,7 @@ use super::channel::Channel;
 use super::{Host, Sender, Turn, at_once};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
+use crate::feed::What;
 
 /// A channel's `TokenUpdate`.
 #[derive(Debug, Message)]
@@ -63,6 +64,10 @@ impl Host {
             fault::point("host.token_update.committed");
             let row = host.settle(stored, context)?;
             host.adopt_token(&row);
+            if row.token_update_tally == 1 {
+                host.note(What::Enrolled);
+                host.tell_watchers();
+            }
             host.push_now(context);
             Ok(())
         }))

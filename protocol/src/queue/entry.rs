@@ -67,6 +67,23 @@ impl State {
         }
     }
 
+    /// Its name, as webhooks and admins read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::NotNow => "not_now",
+            Self::Acknowledged => "acknowledged",
+            Self::Error => "error",
+            Self::FormatError => "format_error",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::Parked => "parked",
+        }
+    }
+
     /// The lowest code of a terminal state.
     pub const TERMINAL_CODE: i16 = 10;
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{Admin, Asking};
 use super::reach;
 use super::reveal::Sight;
+use super::waiting::{until_ended, wait_of};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::paging::Paging;
@@ -30,6 +31,8 @@ pub struct ResultsQuery {
     /// Ours: `true` shows the secrets in it, which is a permission of its own.
     #[serde(default)]
     reveal: String,
+    /// Ours: how long to wait until it has ended on all these hosts.
+    wait: Option<String>,
     #[serde(flatten)]
     paging: Paging,
 }
@@ -77,11 +80,13 @@ pub async fn results(
     query: Query<ResultsQuery>,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
+    let wait = wait_of(query.wait.as_deref())?;
     let reader = &edge.front.reader;
     let known = command::by_uuid(reader, query.command_uuid.clone()).await?;
     let command = known.ok_or_else(|| ApiError::not_found("No command has this command_uuid"))?;
     reach::command(&admin, &edge, &command.uuid).await?;
     let host_id = host_of(&admin, &edge, query.host_identifier.as_deref()).await?;
+    until_ended(&edge, &command, host_id, wait).await?;
     let sight = Sight::of(&admin, &edge, &command.uuid, query.reveal == "true").await?;
     let payload = STANDARD.encode(sight.show(&command.open(reader.vault())?));
     let filter = command_status::Filter { command_uuid: Some(command.uuid), host_id, ..Default::default() };

@@ -3,10 +3,12 @@
 pub mod activities;
 pub mod auth;
 pub mod brakes;
+pub mod command_batch;
 pub mod command_policy;
 pub mod command_run;
 pub mod commands;
 pub mod enrollment;
+pub mod host_events;
 mod host_filter;
 pub mod host_import;
 pub mod host_removal;
@@ -30,4 +32,5 @@ mod targets;
 pub mod teams;
 pub mod tokens;
 pub mod users;
+mod waiting;
 pub mod webhooks;
