@@ -2,6 +2,8 @@
 //! others are due from that moment on, and the keeper wakes them. The rows of those at work say that they are due a little
 //! later: by then their devices have usually come, and nobody need look whether the hosts heard of the command.
 
+pub mod show_pin;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use entities::Writer;
 use entities::enqueue::{self, After, Answers, Brake, Channel, Enqueue, Queued};
+use entities::host_action::NewAction;
 use protocol::apple::danger::Danger;
 use protocol::ids::{CommandUuid, Generation, HostId};
 use protocol::queue::{Entry, State};
@@ -96,6 +99,8 @@ pub struct Dispatch {
     pub channels: Vec<Target>,
     /// The answers to keep, when the request came with a key.
     pub answers: Option<Answers>,
+    /// What it is to its one host, where it locks, unlocks or erases it.
+    pub action: Option<NewAction>,
 }
 
 impl Dispatcher {
@@ -215,6 +220,7 @@ impl Handler<Dispatch> for Dispatcher {
             channels: dispatch.channels.iter().map(channel).collect(),
             brake: self.brake(&dispatch, now),
             answers: dispatch.answers.clone(),
+            action: dispatch.action.clone(),
             now: now.millis(),
         };
         let writer = self.writer.clone();

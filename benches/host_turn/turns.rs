@@ -157,6 +157,7 @@ async fn queue(parts: &Parts, uuid: &str, hosts: Vec<usize>) {
         push: true,
         channels: hosts.into_iter().map(|host| Target { host: HostId(host as i64), enrollment: host as i64 }).collect(),
         answers: None,
+        action: None,
     };
     while let Err(refusal) = parts.dispatcher.ask(dispatch.clone(), PATIENCE).await {
         assert!(matches!(refusal, Refusal::TryAgain { .. }), "{refusal}"); // the tree is still starting

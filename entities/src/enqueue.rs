@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::activity::{self, Activity};
 use crate::audit::{self, Event};
 use crate::awaited::Awaited;
+use crate::host_action::{self, NewAction, SealedAction};
 use crate::turn::{given, in_sizes, values};
 use crate::vault::{Sealed, Vault};
 use crate::{StoreError, Transaction, Writer, command, enrollment, held_command, host_times, idempotency, queue_entry};
@@ -41,6 +42,8 @@ pub struct Enqueue {
     pub brake: Option<Brake>,
     /// The answers to keep, when the request came with a key: if it is queued, and if it is held.
     pub answers: Option<Answers>,
+    /// What it is to its one host, where it locks, unlocks or erases it.
+    pub action: Option<NewAction>,
     /// When it was asked.
     pub now: i64,
 }
@@ -147,6 +150,14 @@ pub(crate) struct Request {
     body: Sealed,
     /// The answers for its key: if it is queued, and if it is held.
     answers: Option<(idempotency::Model, idempotency::Model)>,
+    action: Option<SealedAction>,
+}
+
+impl Request {
+    /// Whether it may be written together with others: nothing is looked up for it.
+    const fn is_plain(&self) -> bool {
+        self.asked.brake.is_none() && self.action.is_none()
+    }
 }
 
 /// Queues a command for all the named channels, and makes their hosts due at once. One that the brake stops is held for
@@ -161,7 +172,11 @@ pub async fn enqueue(writer: &Writer, asked: Enqueue) -> Result<Enqueued, StoreE
         Some(Answers { queued, held }) => Some((queued.seal(vault)?, held.seal(vault)?)),
         None => None,
     };
-    writer.enqueue(Request { asked, body, answers }).await
+    let action = match &asked.action {
+        Some(action) => Some(SealedAction::seal(vault, action)?),
+        None => None,
+    };
+    writer.enqueue(Request { asked, body, answers, action }).await
 }
 
 /// Writes the rows of many requests, with one statement for each kind of row. What a brake may stop is written by itself: how
@@ -173,12 +188,22 @@ pub(crate) async fn apply(
     requests: &[&Request],
 ) -> Result<Vec<Enqueued>, StoreError> {
     let mut made = Vec::with_capacity(requests.len());
-    for some in requests.chunk_by(|one, next| one.asked.brake.is_none() && next.asked.brake.is_none()) {
+    for some in requests.chunk_by(|one, next| one.is_plain() && next.is_plain()) {
         let brake = match some {
             [one] => stopped_by(transaction, &one.asked).await?,
             _ => None,
         };
-        made.extend(apply_alike(transaction, vault, some, brake).await?);
+        let [Request { asked, action: Some(action), .. }] = some else {
+            made.extend(apply_alike(transaction, vault, some, brake).await?);
+            continue;
+        };
+        host_action::check(transaction, action).await?;
+        let queued = apply_alike(transaction, vault, some, brake).await?;
+        if let Some(entry) = queued.first().and_then(|queued| queued.entries.first()) {
+            let by = (asked.created_by.clone().unwrap_or_default(), asked.now);
+            host_action::note(transaction, vault, action, entry.entry_id, by).await?;
+        }
+        made.extend(queued);
     }
     Ok(made)
 }

@@ -7,7 +7,7 @@ use sea_orm::sea_query::ExprTrait;
 use sea_orm::{QueryOrder, QuerySelect};
 
 use crate::queue_window::{self, Window};
-use crate::{Reader, StoreError, Transaction, enrollment, identity, team};
+use crate::{Reader, StoreError, Transaction, enrollment, host_action, identity, team};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
@@ -106,6 +106,8 @@ pub struct Loaded {
     pub windows: Vec<Window>,
     /// The certificates that may speak for its device channels.
     pub identities: Vec<identity::Model>,
+    /// Whether it is unlocked when its device comes the next time.
+    pub awaits_unlock: bool,
 }
 
 /// A host with its channels, the first `window` pending commands of each, and its certificates; `None` when there is no
@@ -127,7 +129,8 @@ pub async fn load(reader: &Reader, id: i64, window: u64) -> Result<Option<Loaded
                 windows.push(queue_window::read(&database, row.id, row.generation, window).await?);
             }
             let identities = identity::list_live(&database, enrollments.iter().map(|row| row.id)).await?;
-            Ok(Some(Loaded { host, enrollments, windows, identities }))
+            let awaits_unlock = host_action::awaits_unlock(&database, id).await?;
+            Ok(Some(Loaded { host, enrollments, windows, identities, awaits_unlock }))
         })
         .await
 }

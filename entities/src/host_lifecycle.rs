@@ -24,13 +24,13 @@ use crate::activity::{self, Activity};
 use crate::host::{self, OFF};
 use crate::queue_entry::{self, CANCELLED, held};
 use crate::vault::Vault;
-use crate::{StoreError, Transaction, agent, enrollment, held_command, label};
+use crate::{StoreError, Transaction, agent, enrollment, held_command, host_action, label};
 
 /// Numbers that one statement names.
 const AT_ONCE: usize = 500;
 
 /// A device begins to enroll: what was pending for it is superseded, all its channels fall silent, and a new generation
-/// begins. Of its device channels only this one goes on: with another UDID (a new logic board, a clone of a virtual machine)
+/// begins; locked or erased it is no more. Of its device channels only this one goes on: with another UDID (a new logic board, a clone of a virtual machine)
 /// it has left under the old one. Returns its channels.
 pub(crate) async fn reset(
     transaction: &Transaction,
@@ -41,6 +41,7 @@ pub(crate) async fn reset(
     use enrollment::{Column, Entity};
     let channels = channels_of(transaction, &[host_id]).await?;
     queue_entry::end_pending(transaction, &channels, queue_entry::SUPERSEDED, at).await?;
+    host_action::forget(transaction, host_id).await?;
     Entity::update_many()
         .col_expr(Column::Enabled, false.into())
         .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))

@@ -37,6 +37,7 @@ pub mod fault;
 mod fresh;
 pub mod held_command;
 pub mod host;
+pub mod host_action;
 pub mod host_admission;
 mod host_lifecycle;
 pub mod host_removal;

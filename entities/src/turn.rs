@@ -5,7 +5,7 @@ use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
-use crate::{StoreError, Transaction, command_result, host_times, orphan_result, queue_entry};
+use crate::{StoreError, Transaction, command_result, host_action, host_times, orphan_result, queue_entry};
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
@@ -23,6 +23,8 @@ pub struct Turn {
     pub wake: Option<Wake>,
     /// What webhooks are to be told.
     pub events: Vec<NewEvent>,
+    /// The host, where its device shows that it was unlocked.
+    pub unlocked: Option<i64>,
 }
 
 /// A change of the moment by which a host must be woken.
@@ -112,7 +114,7 @@ impl Turn {
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         let has_rows = !(self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty());
-        !has_rows && self.wake.is_none() && self.events.is_empty()
+        !has_rows && self.wake.is_none() && self.events.is_empty() && self.unlocked.is_none()
     }
 }
 
@@ -132,6 +134,7 @@ pub(crate) async fn apply(transaction: &Transaction, turns: &[&Turn]) -> Result<
         orphan_result::insert(transaction, rows).await?;
     }
     webhook_event::insert(transaction, turns.iter().flat_map(|turn| &turn.events)).await?;
+    host_action::unlocked(transaction, turns.iter().filter_map(|turn| turn.unlocked).collect()).await?;
     let (mut sooner, mut later) = (Vec::new(), Vec::new());
     for wake in turns.iter().filter_map(|turn| turn.wake) {
         match wake {

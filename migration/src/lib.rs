@@ -20,6 +20,7 @@ mod m20261127_000020_create_teams;
 mod m20261127_000021_create_labels;
 mod m20261127_000030_order_commands;
 mod m20261127_000031_count_commands;
+mod m20261127_000032_create_host_actions;
 mod m20261127_000040_create_agents;
 mod m20261127_000041_create_activities;
 mod m20261127_000050_create_people;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000021_create_labels::Migration),
             Box::new(m20261127_000030_order_commands::Migration),
             Box::new(m20261127_000031_count_commands::Migration),
+            Box::new(m20261127_000032_create_host_actions::Migration),
             Box::new(m20261127_000040_create_agents::Migration),
             Box::new(m20261127_000041_create_activities::Migration),
             Box::new(m20261127_000050_create_people::Migration),

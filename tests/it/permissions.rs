@@ -99,6 +99,9 @@ fn about_hosts(method: &str, path: &str, of: &Subject) -> Option<Call> {
         }
         ("POST", "/hosts/delete") => Ends(path.into(), json!({ "ids": [host] })),
         ("DELETE", "/hosts/{id:[0-9]+}") => Ends(format!("/hosts/{host}"), nothing),
+        ("POST", path) if ["/lock", "/unlock", "/wipe"].iter().any(|end| path.ends_with(end)) => {
+            Names(path.replace("{id:[0-9]+}", &host.to_string()), json!({}))
+        }
         ("GET", path) if path.starts_with("/hosts/{id:[0-9]+}/") => {
             of_host(path.trim_start_matches("/hosts/{id:[0-9]+}"), nothing)
         }

@@ -14,6 +14,7 @@ pub mod cancelled;
 mod certificates;
 pub mod channel;
 pub mod check_in;
+pub mod comes_back;
 pub mod declarative;
 pub mod deleted;
 pub mod due;
@@ -97,6 +98,8 @@ pub struct Host {
     timer: Option<(Timestamp, SpawnHandle)>,
     /// Whether the turn under way tells webhooks of something.
     rings: bool,
+    /// Whether its device shows that it was unlocked, when it comes the next time.
+    awaits_unlock: bool,
     /// What those who watch are told once the turn under way is committed.
     noted: Vec<What>,
     /// The steps back of the clock that its plans take into account.
@@ -159,6 +162,7 @@ impl Resident for Host {
             touched_at: now,
             timer: None,
             rings: false,
+            awaits_unlock: false,
             noted: Vec::new(),
             stepped_back,
         }
@@ -194,6 +198,7 @@ impl Host {
 
     fn take_rows(&mut self, rows: entities::host::Loaded) {
         self.deleted = rows.host.deleted_at.is_some();
+        self.awaits_unlock = rows.awaits_unlock;
         self.stored_wake_at = rows.host.wake_at.map(Timestamp::from_millis);
         self.certificates = Certificates::load(&rows.identities);
         let seed = self.id.0.unsigned_abs();

@@ -94,8 +94,8 @@ impl Host {
         let is_idle = report.answer == queue::Answer::Idle;
         let mut events = self.tell_report(&report.sender, &report.status, report.command.as_ref(), is_idle);
         events.extend(self.tell_ended(row, &decision.changes));
-        let mut rows = rows_of(row, &decision, report, now);
-        rows.events = events;
+        let unlocked = self.unlocked_by(&report);
+        let mut rows = Rows { events, unlocked, ..rows_of(row, &decision, report, now) };
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         let body = decision.next.as_ref().and_then(|next| channel.bodies.get(next.id));
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
@@ -121,6 +121,7 @@ impl Host {
     ) -> Turn<Option<Bytes>> {
         let (reader, writer, wake) = (self.parts.reader.clone(), self.parts.writer.clone(), rows.wake);
         let (next, now) = (decision.next.as_ref().map(|next| next.id), self.now());
+        let unlocked = rows.unlocked.is_some();
         let committing = async move {
             let body = match (next, body) {
                 (Some(entry), None) => Some(read_body(&reader, &writer, entry, now).await?),
@@ -133,6 +134,7 @@ impl Host {
             fault::point("host.report.committed");
             let body = host.settle(committed, context)?;
             host.stored(wake);
+            host.awaits_unlock &= !unlocked;
             if let Some(channel) = host.channel(&id) {
                 channel.adopt(&decision);
             }

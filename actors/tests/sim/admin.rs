@@ -39,6 +39,7 @@ pub(crate) async fn run(world: Rc<World>, life: Rc<Life>) {
                 push: random.permille(800),
                 channels,
                 answers: None,
+                action: None,
             };
             actix::spawn(queue(world.clone(), life.clone(), targets, short_lived, dispatch));
         }

@@ -126,6 +126,7 @@ async fn story(world: &Rc<World>, life: &Rc<Life>) {
             push,
             channels,
             answers: None,
+            action: None,
         };
         admin::queue(world.clone(), life.clone(), targets, false, dispatch)
     };

@@ -7,8 +7,8 @@ use sea_orm::{ConnectionTrait, Order, QueryResult};
 use super::{HEAD_BYTES, KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{
     Reader, StoreError, Transaction, Writer, audit, authority, command, command_result, declarative_status,
-    enroll_secret, enrollment_secret, idempotency, mail, orphan_result, push_certificate, webhook, webhook_event,
-    webhook_key,
+    enroll_secret, enrollment_secret, host_action, idempotency, mail, orphan_result, push_certificate, webhook,
+    webhook_event, webhook_key,
 };
 
 /// Every sealed column. One that is missing here would keep its old key for ever.
@@ -27,6 +27,7 @@ pub static SEALED: &[&SealedColumn] = &[
     &webhook_key::SECRET,
     &webhook_event::PAYLOAD,
     &mail::BODY,
+    &host_action::PIN,
 ];
 
 /// Rows whose heads are looked at in one step.

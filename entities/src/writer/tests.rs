@@ -47,6 +47,7 @@ fn request(uuid: &str, enrollment_id: i64) -> Enqueue {
         channels: vec![Channel { enrollment_id, due_at: 5 }],
         brake: None,
         answers: None,
+        action: None,
         now: 1,
     }
 }

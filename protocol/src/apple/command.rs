@@ -254,6 +254,16 @@ impl Command {
         Self::known(uuid, "DeviceConfigured", [])
     }
 
+    /// `EnableLostMode`: locks a supervised iPhone or iPad, which shows the message.
+    pub fn enable_lost_mode(uuid: CommandUuid, message: &str) -> Self {
+        Self::known(uuid, "EnableLostMode", [("Message", Some(message.into()))])
+    }
+
+    /// `DisableLostMode`: unlocks what [`enable_lost_mode`](Self::enable_lost_mode) locked.
+    pub fn disable_lost_mode(uuid: CommandUuid) -> Self {
+        Self::known(uuid, "DisableLostMode", [])
+    }
+
     fn known<const N: usize>(
         uuid: CommandUuid,
         request_type: &'static str,

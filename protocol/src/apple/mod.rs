@@ -16,6 +16,7 @@ pub mod declarative;
 pub mod enrollment_profile;
 pub mod fields;
 pub mod json;
+pub mod lock;
 pub mod message;
 pub mod platform;
 pub mod plist;

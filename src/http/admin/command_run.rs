@@ -147,6 +147,7 @@ pub(super) async fn dispatch(
         push: true,
         channels,
         answers,
+        action: None,
     })
 }
 

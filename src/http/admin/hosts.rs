@@ -8,6 +8,7 @@ use actors::host::observe::Observe;
 use entities::host_search::{self, OrderKey, Search};
 use entities::{Reader, enrollment, host, orphan_result, team};
 use protocol::apple::channel::ChannelKind;
+use protocol::apple::lock::Standing;
 use protocol::ids::HostId;
 use protocol::time::Timestamp;
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::auth::Asking;
 use super::host_filter::{FilterQuery, SOLUTION};
-use super::{labels, reach, silence};
+use super::{host_lock, labels, reach, silence};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -67,8 +68,10 @@ pub async fn list(admin: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>)
     let channels_of = |host: &host::Model| by_host.get(&host.id).map_or(&[][..], Vec::as_slice);
     let both: Vec<_> = hosts.iter().map(|host| (host, channels_of(host))).collect();
     let silent = silence::since(&edge.front.reader, &both).await?;
+    let standings = host_lock::standings(&edge.front.reader, &hosts).await?;
+    let facts = |host: &host::Model| Facts::of(host, &silent, &standings);
     let shown: Vec<Value> =
-        both.iter().map(|(host, channels)| show(&edge, host, channels, &teams, silent.get(&host.id))).collect();
+        both.iter().map(|(host, channels)| show(&edge, host, channels, &teams, facts(host))).collect();
     Ok(HttpResponse::Ok().json(json!({ "hosts": shown })))
 }
 
@@ -142,7 +145,8 @@ async fn detail(edge: &AdminEdge, host: host::Model) -> Result<HttpResponse, Api
     let channels = enrollment::list_of_host(&edge.front.reader, host.id).await?;
     let teams = team_names(&edge.front.reader, std::slice::from_ref(&host)).await?;
     let silent = silence::since(&edge.front.reader, &[(&host, &channels)]).await?;
-    let mut shown = show(edge, &host, &channels, &teams, silent.get(&host.id));
+    let standings = host_lock::standings(&edge.front.reader, std::slice::from_ref(&host)).await?;
+    let mut shown = show(edge, &host, &channels, &teams, Facts::of(&host, &silent, &standings));
     let labels = labels::of_host(&edge.front.reader, host.id).await?;
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
@@ -175,12 +179,25 @@ pub(super) fn presence(host: &host::Model, now: Timestamp) -> &'static str {
     if seen { "online" } else { "offline" }
 }
 
+/// What other tables know of a host.
+struct Facts {
+    silent_since: Option<i64>,
+    standing: Standing,
+}
+
+impl Facts {
+    fn of(host: &host::Model, silent: &HashMap<i64, i64>, standings: &HashMap<i64, Standing>) -> Self {
+        let standing = standings.get(&host.id).copied().unwrap_or_default();
+        Self { silent_since: silent.get(&host.id).copied(), standing }
+    }
+}
+
 fn show(
     edge: &AdminEdge,
     host: &host::Model,
     channels: &[enrollment::Model],
     teams: &HashMap<i64, String>,
-    silent_since: Option<&i64>,
+    facts: Facts,
 ) -> Value {
     let connected = silence::device(channels).is_some();
     json!({
@@ -207,9 +224,11 @@ fn show(
             "server_url": if connected { Value::from(edge.front.authority_config.server_url.clone()) } else { Value::Null },
             "name": if connected { SOLUTION.1 } else { "" },
             "connected_to_fleet": connected,
-            "unresponsive_since": silent_since.map(|at| moment(Some(*at))),
+            "unresponsive_since": facts.silent_since.map(|at| moment(Some(at))),
             "encryption_key_available": false,
             "dep_profile_error": false,
+            "device_status": facts.standing.device_status(),
+            "pending_action": facts.standing.pending_action(),
         },
     })
 }

@@ -11,6 +11,7 @@ pub mod enrollment;
 pub mod host_events;
 mod host_filter;
 pub mod host_import;
+pub mod host_lock;
 pub mod host_removal;
 pub mod host_report;
 pub mod host_summary;

@@ -24,6 +24,8 @@ pub struct Contents {
     pub users: Vec<User>,
     /// Whether it is on.
     pub power: Power,
+    /// The PIN of a locked Mac: nothing runs on it until somebody enters it.
+    pub screen_pin: Option<String>,
     /// Whether it is in Lost Mode.
     pub lost: bool,
     /// Whether Remote Desktop is on.
@@ -117,6 +119,7 @@ impl Contents {
             books: Vec::new(),
             users: vec![User::new(&chance.uuid(), &model.owner.to_lowercase(), model.owner)],
             power: Power::On,
+            screen_pin: None,
             lost: false,
             remote_desktop: false,
             device_name: model.device_name.clone(),
@@ -163,6 +166,7 @@ impl Contents {
     pub(super) fn enrolled(&mut self, profile: &EnrollmentProfile) {
         self.removed_management(ChannelNo::DEVICE);
         self.power = Power::On;
+        self.screen_pin = None;
         let document = profile.to_xml().ok().and_then(|xml| Profile::parse(&xml, usize::MAX).ok());
         let installed = document.map(|profile| InstalledProfile { channel: ChannelNo::DEVICE, profile, signer: None });
         self.profiles.extend(installed);

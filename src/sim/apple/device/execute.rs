@@ -184,6 +184,20 @@ impl Device {
         self.wire.disconnect();
     }
 
+    /// Enters a PIN at a locked Mac. `false`: it is another one, or the Mac is not locked.
+    pub fn enter_pin(&mut self, pin: &str) -> bool {
+        let right = self.contents.screen_pin.as_deref() == Some(pin);
+        if right {
+            self.contents.screen_pin = None;
+        }
+        right
+    }
+
+    /// Whether it can speak to anyone: one that was erased is managed no more, and nothing runs on a locked Mac.
+    pub(super) fn can_speak(&self) -> bool {
+        self.contents.power != Power::Erased && self.contents.screen_pin.is_none()
+    }
+
     /// The oldest errand that is to be run before the command is reported, if there is one.
     pub fn errand_before_report(&self) -> Option<Errand> {
         self.errands.iter().copied().find(|errand| !matches!(errand, Errand::Synchronize(_) | Errand::CheckOut(_)))

@@ -8,6 +8,7 @@ use protocol::apple::request_types;
 use protocol::ids::CommandUuid;
 
 use super::{Answer, ChannelNo, Destination, Device, DeviceError, Errand, entries};
+use crate::sim::apple::contents::Power;
 use crate::sim::apple::log::Fault;
 use crate::sim::wire::Reply;
 
@@ -23,6 +24,9 @@ impl Device {
     /// # Errors
     /// See [`DeviceError`]. A reply that is no command is a finding.
     pub async fn poll(&mut self, channel: ChannelNo) -> Result<Option<Command>, DeviceError> {
+        if !self.can_speak() {
+            return Err(DeviceError::Missing("anyone to ask: it was erased, or is locked with a PIN"));
+        }
         let state = self.channel_mut(channel)?;
         state.session.clear();
         state.last_status = Some(Status::Idle);
@@ -74,6 +78,12 @@ impl Device {
             let Some(answer) = answer else { return Ok(done) };
             next = self.report(channel, command.uuid(), &answer).await?;
             done += 1;
+            if self.contents.power == Power::Erased {
+                self.leave();
+            }
+            if !self.can_speak() {
+                return Ok(done);
+            }
         }
         while let Some(errand) = self.errand() {
             self.run(errand).await?;

@@ -167,7 +167,7 @@ impl Life {
             None => hand.extend(self.poll(channel).await?),
         }
         loop {
-            if self.device.contents().power != Power::On {
+            if self.device.contents().power != Power::On || self.device.contents().screen_pin.is_some() {
                 break;
             }
             if let Some(command) = hand.pop_front() {
@@ -262,7 +262,15 @@ impl Life {
     /// After a session: a device that was switched off or erased, or that comes again by itself.
     async fn after_power(&mut self, channel: ChannelNo) -> Result<Vec<Due>, DeviceError> {
         match self.device.contents().power {
-            Power::On => {}
+            Power::On => {
+                if let Some(pin) = self.device.contents().screen_pin.clone() {
+                    // Its user got the PIN from the people who locked it.
+                    self.device.wire_mut().disconnect();
+                    sleep(self.chance.around(self.behaviour.rests_for)).await;
+                    self.device.enter_pin(&pin);
+                    return Ok(vec![Due { channel, after: Duration::ZERO }]);
+                }
+            }
             Power::Off => {
                 self.device.switch_pushes(false);
                 self.stage = Stage::Ended;

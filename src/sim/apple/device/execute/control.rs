@@ -92,11 +92,12 @@ impl Doing<'_> {
         })
     }
 
-    fn lock(&self) -> Answer {
-        let pin = self.text("PIN").unwrap_or_default();
+    fn lock(&mut self) -> Answer {
+        let pin = self.text("PIN").unwrap_or_default().to_owned();
         if self.model.is_mac() && (pin.len() != 6 || !pin.bytes().all(|digit| digit.is_ascii_digit())) {
             return Answer::refused(12008, "A Mac is locked with a PIN of six digits.");
         }
+        self.contents.screen_pin = Some(pin).filter(|_| self.model.is_mac());
         if self.text("Message").is_some() || self.text("PhoneNumber").is_some() {
             Answer::acknowledged().with("MessageResult", "Success")
         } else {
