@@ -143,25 +143,39 @@ pub(crate) async fn record_all(
         return Ok(());
     }
     let webhooks = webhook::who_wants_activities(transaction, TOPIC).await?;
-    let (mut told, mut people) = (Vec::new(), HashMap::new());
-    for (by, at, Activity { kind, details, hosts }) in said {
-        let actor = actor(transaction, by, &mut people).await?;
-        let row = ActiveModel {
+    let (mut people, mut new) = (HashMap::new(), Vec::with_capacity(said.len()));
+    for (by, at, activity) in &said {
+        let actor = actor(transaction, *by, &mut people).await?;
+        new.push(ActiveModel {
             id: ActiveValue::NotSet,
-            created_at: Set(at),
-            kind: Set(kind.to_owned()),
+            created_at: Set(*at),
+            kind: Set(activity.kind.to_owned()),
             actor_id: Set(actor.as_ref().map(|person| person.id)),
             actor_name: Set(actor.as_ref().map(|person| person.name.clone()).or_else(|| by.map(str::to_owned))),
             actor_email: Set(actor.map(|person| person.email)),
-            details: Set(details.to_string()),
-        };
-        let row = Entity::insert(row).exec_with_returning(transaction).await?;
+            details: Set(activity.details.to_string()),
+        });
+    }
+    let mut rows = Vec::with_capacity(new.len());
+    for some in in_sizes(&new) {
+        rows.extend(Entity::insert_many(some.to_vec()).exec_with_returning(transaction).await?);
+    }
+    // Rows get their numbers in the order in which they are given, and come back in any.
+    rows.sort_unstable_by_key(|row| row.id);
+    let (mut told, mut feeds) = (Vec::new(), Vec::new());
+    for (row, (_, _, Activity { details, mut hosts, .. })) in rows.iter().zip(said) {
         if !webhooks.is_empty() {
-            told.push(event_of(&row, details, webhooks.clone()));
+            told.push(event_of(row, details, webhooks.clone()));
         }
         if hosts.len() <= MOST_HOSTS {
-            insert_hosts(transaction, row.id, hosts).await?;
+            hosts.sort_unstable();
+            hosts.dedup();
+            feeds.extend(hosts.into_iter().map(|host_id| about::Model { host_id, activity_id: row.id }));
         }
+    }
+    for some in in_sizes(&feeds) {
+        let feeds = some.iter().map(|feed| about::ActiveModel::from(feed.clone()).reset_all());
+        about::Entity::insert_many(feeds).exec_without_returning(transaction).await?;
     }
     webhook_event::seal_all(vault, &mut told)?;
     webhook_event::insert(transaction, &told).await
@@ -180,16 +194,6 @@ async fn actor<'p>(
     let person = user::Entity::find().filter(user::Column::Email.eq(email)).one(transaction).await?;
     known.insert(email, person.clone());
     Ok(person)
-}
-
-async fn insert_hosts(transaction: &Transaction, activity_id: i64, mut hosts: Vec<i64>) -> Result<(), StoreError> {
-    hosts.sort_unstable();
-    hosts.dedup();
-    for some in in_sizes(&hosts) {
-        let rows = some.iter().map(|host| about::ActiveModel { host_id: Set(*host), activity_id: Set(activity_id) });
-        about::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-    }
-    Ok(())
 }
 
 /// What webhooks are told: `protocol::webhook::activity` reads it. Activities have a line of their own, which is no host's.
