@@ -11,6 +11,7 @@ mod agent;
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, PathConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpResponse, ResponseError};
 use actors::ask::Refusal;
 use protocol::apple;
@@ -288,6 +289,24 @@ impl ResponseError for ApiError {
         }
         response.json(self.document())
     }
+}
+
+/// Lets a listener answer what actix-web itself refuses in the same shape: a path or a query that cannot be read, a route that
+/// is not there.
+pub(super) fn in_json(config: &mut ServiceConfig) {
+    let unreadable = |what: &str, error: String| ApiError::bad_request(format!("the {what} cannot be read: {error}"));
+    config
+        .app_data(PathConfig::default().error_handler(move |error, _| unreadable("path", error.to_string()).into()))
+        .app_data(QueryConfig::default().error_handler(move |error, _| unreadable("query", error.to_string()).into()))
+        .default_service(web::to(async || {
+            ApiError::not_found("There is no such route: GET /api/docs lists them").error_response()
+        }));
+}
+
+/// 405 in the same shape.
+pub(super) async fn wrong_method() -> HttpResponse {
+    let reason = "This route has other methods: GET /api/docs lists them";
+    ApiError::because(StatusCode::METHOD_NOT_ALLOWED, "base", reason).error_response()
 }
 
 // === impl NanoError ===

@@ -12,7 +12,7 @@ use actix_web::{App, HttpServer};
 
 use super::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use super::tls::{self, Files};
-use super::{Who, configure, guard, identity};
+use super::{Who, configure, error, guard, identity};
 
 /// How long an idle connection stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -67,7 +67,7 @@ pub fn listen(binding: &Binding, served: Served) -> anyhow::Result<Listening> {
         let app = app.configure(|config| configure(config, whom));
         match app_of.clone() {
             Served::Devices(edge) => app.app_data(Data::from(edge)),
-            Served::Admins(edge) => app.app_data(Data::from(edge)),
+            Served::Admins(edge) => app.configure(error::in_json).app_data(Data::from(edge)),
             Served::Operators(edge) => app.app_data(Data::from(edge)),
         }
     })

@@ -14,6 +14,7 @@ mod guard;
 pub mod identity;
 pub mod limiter;
 pub mod listen;
+pub mod openapi;
 pub mod ops;
 pub mod paging;
 mod percent;
@@ -198,6 +199,8 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(CommandsRun), methods: "GET PUT", path: "/v1/push/{ids}", handler: || web::to(admin::nano::push) },
     Route { who: Who::Admin(PushCertificates), methods: "PUT", path: "/v1/pushcert", handler: || web::to(admin::nano::upload) },
     Route { who: Who::Admin(PushCertificates), methods: "GET", path: "/v1/pushcert", handler: || web::to(admin::nano::certificate) },
+    Route { who: Who::Anyone, methods: "GET", path: "/api/openapi.json", handler: || web::to(openapi::openapi) },
+    Route { who: Who::Anyone, methods: "GET", path: "/api/docs", handler: || web::to(openapi::page) },
     Route { who: Who::Anyone, methods: "GET", path: "/version", handler: || web::to(admin::nano::version) },
 
     Route { who: Who::Operator, methods: "GET", path: "/healthz", handler: || web::to(ops::healthz) },
@@ -239,7 +242,10 @@ pub fn configure(config: &mut ServiceConfig, serves: fn(Who) -> bool) {
         }
         match route.who {
             Who::EnrolledDevice => config.service(resource.default_service(web::to(wrong_method))),
-            Who::Admin(_) | Who::Anyone => config.service(resource.wrap(from_fn(guard::private))),
+            Who::Admin(_) | Who::Anyone => {
+                let resource = resource.default_service(web::to(error::wrong_method));
+                config.service(resource.wrap(from_fn(guard::private)))
+            }
             Who::Newcomer | Who::Agent | Who::Operator => config.service(resource),
         };
         paths.push(path);

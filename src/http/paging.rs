@@ -1,5 +1,6 @@
 //! Pages of a list, as Fleet's API names them: `page` from 0, `per_page`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -8,7 +9,7 @@ use super::error::ApiError;
 const MOST: u64 = 10_000;
 
 /// Which page of a list.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub struct Paging {
     #[serde(default, deserialize_with = "number")]
     page: Option<u64>,

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use entities::activity::{self, Filter, Model};
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ use crate::http::paging::Paging;
 const PAGE: u64 = 1000;
 
 /// Which activities are wanted, and in which order.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct ListQuery {
     #[serde(flatten)]
     filter: FilterQuery,
@@ -32,9 +33,9 @@ pub struct ListQuery {
 }
 
 /// Which activities are wanted.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct FilterQuery {
+pub(in crate::http) struct FilterQuery {
     query: String,
     activity_type: String,
     start_created_at: String,
@@ -42,7 +43,7 @@ struct FilterQuery {
 }
 
 /// Which activities are wanted, as which file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ExportQuery {
     #[serde(flatten)]
     filter: FilterQuery,

@@ -9,6 +9,7 @@ use entities::held_command::{self, Shown, Verdict};
 use entities::host;
 use protocol::ids::{CommandUuid, HostId};
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -24,17 +25,17 @@ const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 const MOST: u64 = 1000;
 
 /// From which hosts a command is taken back.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct CancelBody {
+pub(in crate::http) struct CancelBody {
     /// Absent for all.
     host_uuids: Option<Vec<String>>,
 }
 
 /// For how many hosts an admin believes the command to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ApproveBody {
+pub(in crate::http) struct ApproveBody {
     hosts: i64,
 }
 

@@ -5,6 +5,7 @@ use actix_web::web::{Data, Path, Query};
 use entities::{command, command_count};
 use protocol::queue::State;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
@@ -15,7 +16,7 @@ use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
 /// How long to wait.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct BatchQuery {
     wait: Option<String>,
 }

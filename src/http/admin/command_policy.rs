@@ -8,6 +8,7 @@ use entities::command_policy::{self, Rule};
 use entities::role::Role;
 use entities::target;
 use protocol::ids::HostId;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,16 +23,16 @@ const MOST: usize = 500;
 const MAX_TYPE: usize = 255;
 
 /// All rules.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Policy {
+pub(in crate::http) struct Policy {
     rules: Vec<RuleBody>,
 }
 
 /// One rule.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RuleBody {
+pub(in crate::http) struct RuleBody {
     request_type: String,
     roles: Vec<String>,
 }

@@ -17,6 +17,7 @@ use protocol::apple::command::{Command, CommandError};
 use protocol::apple::request_types;
 use protocol::ids::CommandUuid;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -39,9 +40,9 @@ const PRIORITIES: RangeInclusive<i16> = -100..=100;
 const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 
 /// A command for hosts, as Fleet's tools send it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Run {
+pub(in crate::http) struct Run {
     /// A command document (plist) in Base64, with or without padding; or, ours, an object: see [`Command::from_json`].
     command: Json,
     /// The hosts; Fleet's older name is `device_ids`.

@@ -9,6 +9,7 @@ use entities::{command, host};
 use protocol::apple::json;
 use protocol::queue::State;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Admin, Asking};
@@ -23,7 +24,7 @@ use crate::http::paging::Paging;
 const MAX_RESULT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Which results to show.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ResultsQuery {
     #[serde(default)]
     command_uuid: String,
@@ -38,7 +39,7 @@ pub struct ResultsQuery {
 }
 
 /// Which commands to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListQuery {
     host_identifier: Option<String>,
     request_type: Option<String>,

@@ -5,6 +5,7 @@ use actix_web::web::{Data, Payload, Query};
 use actors::authority::enroll::{Entitlement, Invite, ReplaceSecrets, RevealSecrets};
 use entities::enroll_secret::Opened;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
 
 /// For which device a profile is; the certificate will work for no other.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManualQuery {
     serial: Option<String>,
@@ -23,19 +24,19 @@ pub struct ManualQuery {
 }
 
 /// All enroll secrets, in Fleet's shape.
-#[derive(Debug, Deserialize)]
-struct Spec {
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::http) struct Spec {
     spec: Secrets,
 }
 
 /// Enroll secrets, in Fleet's shape.
-#[derive(Debug, Deserialize)]
-pub(super) struct Secrets {
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::http) struct Secrets {
     secrets: Vec<Secret>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Secret {
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::http) struct Secret {
     secret: String,
 }
 

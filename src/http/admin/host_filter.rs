@@ -3,6 +3,7 @@
 use entities::host;
 use entities::host_search::Filter;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::hosts::ONLINE;
@@ -16,9 +17,9 @@ pub(super) const NEW: std::time::Duration = std::time::Duration::from_secs(24 * 
 pub(super) const MISSING: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
 /// The parameters by which hosts are chosen.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct FilterQuery {
+pub(in crate::http) struct FilterQuery {
     query: String,
     #[serde(deserialize_with = "number")]
     team_id: Option<i64>,
@@ -35,7 +36,7 @@ pub(super) struct FilterQuery {
 }
 
 /// The same in the body of what is done to many: a name that is not understood must not mean more hosts than were wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub(super) struct Filters(pub(super) FilterQuery);
 
 /// What filters may be called.

@@ -7,6 +7,7 @@ use actix_web::web::{Data, Payload};
 use actors::registrar::ImportHosts;
 use entities::host::{self, Description};
 use protocol::ids::serial_number;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,17 +25,17 @@ const MAX_CHARS: usize = 255;
 const PLATFORMS: [&str; 9] = ["", "darwin", "ios", "ipados", "tvos", "watchos", "visionos", "windows", "linux"];
 
 /// Devices, and the team that those join which are in none.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Import {
+pub(in crate::http) struct Import {
     hosts: Vec<Known>,
     team_id: Option<i64>,
 }
 
 /// What is known of a device.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Known {
+pub(in crate::http) struct Known {
     hardware_serial: String,
     #[serde(default)]
     platform: String,

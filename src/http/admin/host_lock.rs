@@ -15,6 +15,7 @@ use protocol::apple::command::{Command, DeviceLock, EraseDevice};
 use protocol::apple::lock::{Action, Standing};
 use protocol::ids::{CommandUuid, HostId};
 use protocol::queue::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -31,7 +32,7 @@ use crate::http::error::ApiError;
 const LOST_MESSAGE: &str = "This device was locked by the organization that manages it.";
 
 /// Whether to show the PIN.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PinQuery {
     #[serde(default)]
     view_pin: bool,

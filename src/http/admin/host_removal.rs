@@ -8,6 +8,7 @@ use actors::steward::{DeleteHosts, Walked};
 use entities::movers::Movers;
 use protocol::apple::command::Command;
 use protocol::ids::CommandUuid;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,9 +22,9 @@ use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
 
 /// Hosts by their numbers, or by what they have in common.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DeleteMany {
+pub(in crate::http) struct DeleteMany {
     #[serde(default)]
     ids: Vec<i64>,
     filters: Option<Filters>,

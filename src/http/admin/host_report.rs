@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
 use entities::{host, host_search};
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::Asking;
@@ -21,7 +22,7 @@ use crate::http::error::ApiError;
 const PAGE: u64 = 1000;
 
 /// Which hosts, and what of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ReportQuery {
     #[serde(flatten)]
     filter: FilterQuery,

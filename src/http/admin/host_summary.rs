@@ -7,6 +7,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
 use entities::host;
 use entities::host_search::{self, Filter, Tally};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
 /// Which hosts to count.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SummaryQuery {
     team_id: Option<i64>,

@@ -11,6 +11,7 @@ use protocol::apple::channel::ChannelKind;
 use protocol::apple::lock::Standing;
 use protocol::ids::HostId;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ pub(super) const ONLINE: std::time::Duration = std::time::Duration::from_secs(30
 pub(super) const MAX_IDS: usize = 10_000;
 
 /// Which hosts to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListQuery {
     #[serde(flatten)]
     filter: FilterQuery,

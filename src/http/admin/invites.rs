@@ -9,6 +9,7 @@ use entities::invite::{self, Offer};
 use entities::role::Role;
 use entities::user::User;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,9 +24,9 @@ use crate::http::{DEADLINE, read_json, read_small_json};
 const MOST: u64 = 1000;
 
 /// Who is invited to be what.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Create {
+pub(in crate::http) struct Create {
     email: String,
     name: String,
     global_role: Option<String>,
@@ -35,8 +36,8 @@ struct Create {
 }
 
 /// Who accepts.
-#[derive(Deserialize)]
-pub(super) struct Accepting {
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct Accepting {
     pub(super) email: String,
     pub(super) name: String,
     pub(super) invite_token: String,

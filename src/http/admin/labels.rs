@@ -8,6 +8,7 @@ use entities::label::{self, BUILT_IN, Counted, DYNAMIC, Rule, Vital};
 use entities::{Reader, host};
 use protocol::ids::HostId;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,9 +24,9 @@ use crate::http::{DEADLINE, read_json};
 const MAX_LABELS: usize = 100;
 
 /// What a label is to be; what is absent stays, or is empty.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(in crate::http) struct Wish {
     name: Option<String>,
     description: Option<String>,
     /// The rule of a dynamic label.
@@ -37,17 +38,17 @@ struct Wish {
 }
 
 /// A rule, as requests show it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Criteria {
+pub(in crate::http) struct Criteria {
     vital: String,
     value: String,
 }
 
 /// Names of labels.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Names {
+pub(in crate::http) struct Names {
     labels: Vec<String>,
 }
 

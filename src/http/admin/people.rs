@@ -7,6 +7,7 @@ use entities::role::Role;
 use entities::user::{Roles, User};
 use entities::{Reader, team};
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,9 +21,9 @@ const MAX_NAME: usize = 255;
 const MAX_TEAMS: usize = 1000;
 
 /// A role in a team, as requests name it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TeamRole {
+pub(in crate::http) struct TeamRole {
     id: i64,
     role: String,
 }

@@ -12,6 +12,7 @@ use entities::password_reset;
 use entities::session::Which;
 use entities::user::change::Proof;
 use entities::user::{self, User};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -23,28 +24,28 @@ use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_small_json};
 
 /// Who signs in.
-#[derive(Deserialize)]
-struct Login {
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct Login {
     email: String,
     password: String,
 }
 
 /// The old password and the new one.
-#[derive(Deserialize)]
-struct ChangePassword {
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct ChangePassword {
     old_password: String,
     new_password: String,
 }
 
 /// Who has forgotten their password.
-#[derive(Deserialize)]
-struct Forgot {
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct Forgot {
     email: String,
 }
 
 /// A new password, and what was sent to choose it.
-#[derive(Deserialize)]
-struct Reset {
+#[derive(Deserialize, JsonSchema)]
+pub(in crate::http) struct Reset {
     new_password: String,
     new_password_confirmation: String,
     password_reset_token: String,

@@ -9,6 +9,7 @@ use entities::movers::Movers;
 use entities::team::{self, Naming};
 use entities::{Reader, host_search};
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,25 +24,25 @@ use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
 
 /// What a team is to be called; what is absent stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Save {
+pub(in crate::http) struct Save {
     name: Option<String>,
     description: Option<String>,
 }
 
 /// Hosts that are moved by their numbers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TransferHosts {
+pub(in crate::http) struct TransferHosts {
     team_id: Option<i64>,
     hosts: Vec<i64>,
 }
 
 /// Hosts that are moved by what they have in common.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TransferFilter {
+pub(in crate::http) struct TransferFilter {
     team_id: Option<i64>,
     filters: Filters,
 }

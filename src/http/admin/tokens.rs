@@ -7,6 +7,7 @@ use actors::people::{DropToken, MakeToken};
 use entities::api_token;
 use entities::user::User;
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,9 +24,9 @@ use crate::http::{DEADLINE, read_json};
 const MOST: usize = 100;
 
 /// A new token.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Create {
+pub(in crate::http) struct Create {
     name: String,
     /// Names of permissions; absent for everything that the user may do.
     scopes: Option<Vec<String>>,

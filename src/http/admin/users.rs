@@ -8,6 +8,7 @@ use entities::user::change::Wish;
 use entities::user::{self, Search, User};
 use entities::{Reader, api_token};
 use protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ use crate::http::{DEADLINE, read_json};
 type Id = Path<(String, i64)>;
 
 /// Which users to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListQuery {
     #[serde(default)]
     query: String,
@@ -35,9 +36,9 @@ pub struct ListQuery {
 }
 
 /// A new user.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Create {
+pub(in crate::http) struct Create {
     name: String,
     email: String,
     password: Option<String>,
@@ -52,9 +53,9 @@ struct Create {
 }
 
 /// What a user is to be; what is absent stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub(in crate::http) struct Change {
     name: Option<String>,
     email: Option<String>,
     global_role: Option<String>,
@@ -65,9 +66,9 @@ struct Change {
 }
 
 /// Whether somebody must choose another password.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Require {
+pub(in crate::http) struct Require {
     require: bool,
 }
 

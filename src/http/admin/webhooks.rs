@@ -9,6 +9,7 @@ use entities::webhook_delivery::{DEAD, PENDING};
 use entities::{webhook, webhook_key};
 use protocol::time::Timestamp;
 use protocol::webhook::{Form, Topic};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,9 +29,9 @@ type Id = Path<(String, i64)>;
 type DeliveryId = Path<(String, i64, i64)>;
 
 /// What an admin says about a webhook.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ChangeBody {
+pub(in crate::http) struct ChangeBody {
     name: Option<String>,
     url: Option<String>,
     topics: Option<Vec<String>>,
@@ -39,12 +40,13 @@ struct ChangeBody {
 }
 
 /// The same about a new one.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CreateBody {
+pub(in crate::http) struct CreateBody {
     name: String,
     url: String,
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     form: Form,
     topics: Option<Vec<String>>,
     idle: Option<bool>,
@@ -53,14 +55,14 @@ struct CreateBody {
 }
 
 /// A secret that an admin gives.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct SecretBody {
+pub(in crate::http) struct SecretBody {
     secret: Option<String>,
 }
 
 /// Which deliveries to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListQuery {
     #[serde(default)]
     state: String,
