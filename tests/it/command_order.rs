@@ -1,5 +1,7 @@
 //! When a queued command goes, and until when: priority, expiry, and commands that wait for others.
 
+use std::time::Duration;
+
 use protocol::ids::CommandUuid;
 use reqwest::StatusCode;
 use rookery::sim::apple::device::{Answer as Done, Device};
@@ -116,13 +118,14 @@ async fn the_order_survives_a_restart() {
 async fn an_expiry_that_was_asked_for_ends_a_command() {
     on_each_store(async |world| {
         let mut device = world.enrolled(Family::Mac, 1).await;
-        let short = run(world, &device, json!({ "expiry": 1 })).await;
+        let short = run(world, &device, json!({ "expiry": 3600 })).await;
         let needs = run(world, &device, json!({ "after": short.as_str(), "after_success": true })).await;
+        world.app.running().advance_clock(Duration::from_secs(7200));
         for (command, end) in [(&short, "Expired"), (&needs, "Cancelled")] {
             eventually("it ends", async || (world.status(command).await == end).then_some(())).await;
         }
         assert_eq!(poll(&mut device).await, None);
-        let tomorrow = world.now().plus(std::time::Duration::from_secs(86_400)).to_rfc3339();
+        let tomorrow = world.now().plus(Duration::from_secs(86_400)).to_rfc3339();
         let long = run(world, &device, json!({ "expiry": tomorrow })).await;
         assert_eq!(poll(&mut device).await, Some(long));
     })
