@@ -4,12 +4,13 @@
 //! `make bench`. The server and the bare handler are processes of their own, and their CPU time is the kernel's account
 //! of them, so the figures survive a noisy machine. Client and server share the machine's cores, so requests a second are a
 //! lower bound. The larger figures can be left out or made smaller: `ROOKERY_BENCH_HOSTS` (100,000 hosts at rest, and one
-//! command for all of them), `ROOKERY_BENCH_ROWS` (10 million commands of the past), `ROOKERY_BENCH_RESTART` (1,000,000 hosts);
-//! 0 leaves one out.
+//! command for all of them), `ROOKERY_BENCH_ROWS` (10 million commands of the past), `ROOKERY_BENCH_RESTART` (1,000,000 hosts),
+//! `ROOKERY_BENCH_LIST` (100,000 hosts in lists); 0 leaves one out. `cargo bench --bench host_turn -- list` runs the last alone.
 
 mod bare;
 mod client;
 mod fleet;
+mod list;
 mod process;
 mod resident;
 mod restart;
@@ -46,6 +47,9 @@ fn main() {
         return; // `cargo test --benches` only asks whether this runs
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    if std::env::args().any(|argument| argument == "list") {
+        return runtime.block_on(list::measure());
+    }
     runtime.block_on(measure());
 }
 
@@ -81,6 +85,7 @@ async fn measure() {
     resident::measure().await;
     restart::measure().await;
     turns::measure_long_queue().await;
+    list::measure().await;
 }
 
 /// Sends requests over and over for a while, on several connections.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use protocol::apple::channel::{Channel, ChannelKind, EnrollmentId};
 use protocol::pki::Fingerprint;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 
 use super::process::Server;
 
@@ -59,7 +59,15 @@ impl Rows {
         self.run(&format!("{numbers} {insert}")).await;
     }
 
-    async fn run(&self, sql: &str) {
+    /// How SQLite goes about a query.
+    pub(crate) async fn plan(&self, sql: &str) -> String {
+        let statement = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows = self.database.query_all_raw(statement).await.expect("a plan");
+        let details = rows.iter().map(|row| row.try_get::<String>("", "detail").expect("a detail"));
+        details.collect::<Vec<_>>().join("; ")
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
         self.database.execute_unprepared(sql).await.expect("rows");
     }
 
