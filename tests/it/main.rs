@@ -14,6 +14,7 @@ mod conformance;
 mod crash_hosts;
 mod crash_singletons;
 mod first_contact;
+mod first_week;
 mod host_lock;
 mod hostile;
 mod killed;
