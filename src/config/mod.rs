@@ -7,6 +7,7 @@ mod activities;
 mod brakes;
 mod listed;
 mod mail;
+mod oidc;
 mod span;
 mod validate;
 mod webhooks;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use activities::ActivitySettings;
 pub use brakes::BrakeSettings;
 pub use mail::SmtpSettings;
+pub use oidc::OidcSettings;
 pub use span::Span;
 pub(crate) use webhooks::pem;
 pub use webhooks::{EgressSettings, WebhookSettings};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub egress: EgressSettings,
     /// Which server sends mail.
     pub smtp: SmtpSettings,
+    /// At which identity provider people sign in.
+    pub oidc: OidcSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -239,6 +243,7 @@ impl Settings {
         hide(&mut shown.database_url);
         hide(&mut shown.vault.keys);
         hide(&mut shown.smtp.password);
+        hide(&mut shown.oidc.client_secret);
         toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
 
@@ -291,6 +296,7 @@ impl Default for Settings {
             webhooks: WebhookSettings::default(),
             egress: EgressSettings::default(),
             smtp: SmtpSettings::default(),
+            oidc: OidcSettings::default(),
             log: LogSettings::default(),
         }
     }

@@ -54,7 +54,7 @@ impl Settings {
         );
         unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
         unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
-        let others = [self.brakes.fault(), self.webhooks.fault(), self.letters()];
+        let others = [self.brakes.fault(), self.webhooks.fault(), self.letters(), self.oidc.fault(&self.admin.url)];
         faults.extend(others.into_iter().flatten().map(str::to_owned));
         faults.extend(self.egress.fault());
         faults

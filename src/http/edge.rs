@@ -9,6 +9,7 @@ use super::admin::passwords::Passwords;
 use super::body::Budget;
 use super::identity::Proxies;
 use super::limiter::Limiter;
+use super::oidc::Provider;
 
 /// For the listener that devices reach.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct AdminEdge {
     pub limiter: Limiter,
     /// Where passwords are hashed.
     pub passwords: Passwords,
+    /// Where people sign in who have no password here.
+    pub provider: Option<Provider>,
     /// The address at which people reach this listener; empty when letters are not sent.
     pub url: String,
 }

@@ -14,6 +14,7 @@ mod guard;
 pub mod identity;
 pub mod limiter;
 pub mod listen;
+pub mod oidc;
 pub mod openapi;
 pub mod ops;
 pub mod paging;
@@ -90,6 +91,10 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Agent, methods: "POST", path: "/api/v1/osquery/config", handler: || web::to(agent::osquery_config) },
 
     Route { who: Who::Anyone, methods: "POST", path: "{base}/login", handler: || web::to(admin::sign_in::login) },
+    Route { who: Who::Anyone, methods: "GET", path: "{base}/sso", handler: || web::to(admin::sso::settings) },
+    Route { who: Who::Anyone, methods: "POST", path: "{base}/sso", handler: || web::to(admin::sso::begin) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/oidc", handler: || web::to(admin::sso::go) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/oidc/callback", handler: || web::to(admin::sso::callback) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/forgot_password", handler: || web::to(admin::sign_in::forgot) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/reset_password", handler: || web::to(admin::sign_in::reset) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/users", handler: || web::to(admin::invites::accept) },

@@ -1,4 +1,4 @@
-//! Percent-encoding (RFC 3986, 2.1), undone where it is there.
+//! Percent-encoding (RFC 3986, 2.1), done and undone.
 
 /// Undoes percent-encoding and leaves everything else, `+` and what only looks like an escape among it, as it is.
 pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
@@ -20,12 +20,21 @@ pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// Encodes everything but what never needs it (RFC 3986, 2.3), so that it fits into a query, a form and Basic authentication.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn percent_encoding_is_undone_and_plus_stays() {
+    fn percent_encoding_is_done_and_undone_and_plus_stays() {
+        assert_eq!(percent_encoded("a-z.A_Z~0:/ +=%é"), "a-z.A_Z~0%3A%2F%20%2B%3D%25%C3%A9");
         assert_eq!(percent_decoded(b"a+b%2Bc%2f%3D%zz%+f%4"), b"a+b+c/=%zz%+f%4");
     }
 }

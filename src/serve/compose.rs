@@ -31,6 +31,7 @@ use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use crate::http::identity::Proxies;
 use crate::http::limiter::Limiter;
 use crate::http::listen::{Binding, Listening, Served, listen};
+use crate::http::oidc::Provider;
 use crate::http::tls::Files;
 
 /// How often it is looked whether another server took the database over.
@@ -178,12 +179,15 @@ impl Bindings {
             },
             manage_network_users: device.manage_network_users,
         };
+        let provider =
+            settings.oidc.to_config(&settings.admin.url).context("oidc.root_certificate")?.map(Provider::new);
         let admin = AdminEdge {
             front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
             remembered: Remembered::default(),
             limiter: Limiter::new(settings.admin.trusted_proxies.clone()),
             passwords: Passwords::default(),
+            provider: provider.transpose().map_err(anyhow::Error::msg)?,
             url: settings.admin.url.clone(),
         };
         Ok(vec![

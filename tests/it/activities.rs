@@ -172,7 +172,8 @@ async fn activities_are_told_to_webhooks_in_fleets_words_and_in_ours() {
             ["created_webhook", "created_webhook", "created_webhook", "created_team", "mdm_enrolled"]
         );
         let team = &told[3];
-        let keys: Vec<&String> = team.as_object().unwrap().keys().collect();
+        let mut keys: Vec<&String> = team.as_object().unwrap().keys().collect();
+        keys.sort();
         assert_eq!(keys, ["actor_email", "actor_full_name", "actor_id", "details", "timestamp", "type"]);
         assert_eq!((&team["actor_full_name"], &team["details"]["team_name"]), (&json!("test"), &json!("Zoo")));
         let told: Vec<Value> = last(&ours, 4).await.iter().map(|one| one.json()).collect();

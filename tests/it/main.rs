@@ -29,6 +29,7 @@ mod receiver;
 mod restored;
 mod rotated;
 mod secrets;
+mod sso;
 mod teams;
 mod watching;
 mod webhooks;

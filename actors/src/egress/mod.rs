@@ -1,4 +1,4 @@
-//! The way out: requests to addresses that an admin chose (webhooks now; identity providers and Apple's stores later), held
+//! The way out: requests to addresses that an admin chose (webhooks now; Apple's stores later), held
 //! away from what only this machine or its network may reach.
 //!
 //! HTTPS only, except to addresses that the settings allow by name of their network. Names are resolved here, every

@@ -29,6 +29,7 @@ mod reach;
 mod reveal;
 pub mod sign_in;
 mod silence;
+pub mod sso;
 mod targets;
 pub mod teams;
 pub mod tokens;

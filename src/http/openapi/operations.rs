@@ -60,6 +60,8 @@ impl Operation {
 #[rustfmt::skip]
 const ACCOUNTS: &[Operation] = &[
     op("POST", "/login", "Signs in by email address and password; the answer has a session's token").body::<sign_in::Login>(),
+    op("GET", "/sso", "Says whether people sign in at an identity provider, and what it is called"),
+    op("POST", "/sso", "Begins to sign in there; the answer says where the browser goes"),
     op("POST", "/forgot_password", "Sends a link by which a new password can be chosen").body::<sign_in::Forgot>(),
     op("POST", "/reset_password", "Chooses a new password by such a link").body::<sign_in::Reset>(),
     op("POST", "/users", "Accepts an invitation").body::<invites::Accepting>(),

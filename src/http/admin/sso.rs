@@ -1,0 +1,165 @@
+//! Signing in at the identity provider. The provider says who somebody is; whether they may sign in, we know: only who is here
+//! with `sso_enabled`, is not disabled, or, where the settings say so, becomes an observer.
+//!
+//! Whoever cannot sign in learns no more than that; why, stands in the log.
+
+use std::time::Instant;
+
+use actix_web::cookie::time::Duration as CookieAge;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use actors::ask::Refusal;
+use actors::people::SaveUser;
+use entities::role::Role;
+use entities::user::change::Wish;
+use entities::user::{self, Roles, User};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::people;
+use super::sign_in::open_session;
+use crate::http::DEADLINE;
+use crate::http::edge::AdminEdge;
+use crate::http::error::ApiError;
+use crate::http::oidc::{Begun, OidcError, Person, Provider, Return};
+
+/// What binds a sign-in to the browser that began it. The prefix lets browsers take it over HTTPS alone.
+const COOKIE: &str = "__Secure-rookery_sso";
+/// The paths that it is sent to.
+const COOKIE_PATH: &str = "/login/oidc";
+/// How long it is kept, in minutes: as long as a sign-in lasts.
+const COOKIE_MINUTES: i64 = 10;
+
+/// What the provider sends people back with. Whatever else it adds is not for us.
+#[derive(Debug, Deserialize)]
+pub struct CallbackQuery {
+    #[serde(default)]
+    state: String,
+    code: Option<String>,
+    iss: Option<String>,
+}
+
+/// `GET …/sso`: whether there is an identity provider, for whoever shows a page to sign in.
+pub async fn settings(edge: Data<AdminEdge>) -> HttpResponse {
+    let name = edge.provider.as_ref().map(Provider::name);
+    HttpResponse::Ok()
+        .json(json!({ "settings": { "idp_name": name.unwrap_or_default(), "sso_enabled": name.is_some() } }))
+}
+
+/// `POST …/sso`: where the browser goes to sign in.
+pub async fn begin(request: HttpRequest, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let Begun { url, browser } = begun(&request, &edge).await?;
+    Ok(HttpResponse::Ok().cookie(cookie(browser)).json(json!({ "url": url })))
+}
+
+/// `GET /login/oidc`: the same for a browser without a page: sends it there.
+pub async fn go(request: HttpRequest, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let Begun { url, browser } = begun(&request, &edge).await?;
+    Ok(HttpResponse::SeeOther().cookie(cookie(browser)).insert_header((header::LOCATION, url)).finish())
+}
+
+/// `GET /login/oidc/callback`: the browser comes back. Answers as a sign-in by password does.
+pub async fn callback(
+    request: HttpRequest,
+    query: Query<CallbackQuery>,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    let CallbackQuery { state, code, iss } = query.into_inner();
+    edge.limiter.count(&request, &state, Instant::now()).map_err(ApiError::too_often)?;
+    let browser = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
+    let came = Return { state, code, iss };
+    let person = provider(&edge)?.finish(&browser, came, edge.front.clock.now()).await.map_err(unfinished)?;
+    let user = user_of(&edge, person).await?;
+    let mut response = open_session(&edge, &user).await.map_err(refused_since)?;
+    let mut over = cookie(String::new());
+    over.make_removal();
+    // A browser may keep it for all we care: it is worth nothing any more.
+    let _ = response.add_cookie(&over);
+    Ok(response)
+}
+
+async fn begun(request: &HttpRequest, edge: &AdminEdge) -> Result<Begun, ApiError> {
+    let provider = provider(edge)?;
+    // It is about nobody yet. One name for all would let one address keep everybody from signing in.
+    edge.limiter.count(request, &uuid::Uuid::new_v4().to_string(), Instant::now()).map_err(ApiError::too_often)?;
+    provider.begin().await.map_err(|error| match error {
+        OidcError::NoRandomness => ApiError::no_randomness(),
+        OidcError::Refused(why) | OidcError::Away(why) => away(&why),
+    })
+}
+
+/// The user whom the provider knows by this address.
+async fn user_of(edge: &AdminEdge, person: Person) -> Result<User, ApiError> {
+    let email = people::email(&person.email).map_err(|_| failed("the identity provider names no email address"))?;
+    let email = user::folded(&email);
+    let may = |user: &User| user.row.sso_enabled && !user.row.disabled && !user.row.api_only;
+    match user::by_email(&edge.front.reader, &email).await? {
+        Some(user) if may(&user) => Ok(user),
+        Some(user) => Err(failed(&format!("user {} is disabled, or does not sign in by sso", user.row.id))),
+        None if provider(edge)?.takes_new_users() => made(edge, email, &person.name).await,
+        None => Err(failed("nobody here has this email address")),
+    }
+}
+
+/// Makes an observer of whom we do not know: the least that there is.
+async fn made(edge: &AdminEdge, email: String, name: &str) -> Result<User, ApiError> {
+    let name = people::name(name).unwrap_or_else(|_| email.clone());
+    let wish = Wish {
+        email: email.clone(),
+        name,
+        roles: Roles { everywhere: Some(Role::Observer), teams: Vec::new() },
+        password_hash: None,
+        api_only: false,
+        sso_enabled: true,
+        force_password_reset: false,
+        disabled: false,
+    };
+    match edge.front.people.ask(SaveUser { id: None, wish, asked_by: email }, DEADLINE).await {
+        Ok(user) => Ok(user),
+        // Made by somebody else a moment ago, perhaps without sso: the next try looks at what is there.
+        Err(Refusal::Conflict(why)) => Err(failed(&why)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn provider(edge: &AdminEdge) -> Result<&Provider, ApiError> {
+    let reason = "no identity provider is set: set oidc.issuer (see OPERATIONS.md, People), or sign in by password";
+    edge.provider.as_ref().ok_or_else(|| ApiError::invalid("base", reason))
+}
+
+fn cookie(browser: String) -> Cookie<'static> {
+    Cookie::build(COOKIE, browser)
+        .path(COOKIE_PATH)
+        .max_age(CookieAge::minutes(COOKIE_MINUTES))
+        .http_only(true)
+        .secure(true)
+        // Not Strict: people come back from another site.
+        .same_site(SameSite::Lax)
+        .finish()
+}
+
+fn unfinished(error: OidcError) -> ApiError {
+    match error {
+        OidcError::Refused(why) => failed(&why),
+        OidcError::Away(why) => away(&why),
+        OidcError::NoRandomness => ApiError::no_randomness(),
+    }
+}
+
+/// Who was disabled since it was looked at learns no more than anybody else.
+fn refused_since(error: ApiError) -> ApiError {
+    use actix_web::ResponseError;
+    if error.status_code() == StatusCode::FORBIDDEN { failed("the user was disabled just now") } else { error }
+}
+
+fn failed(why: &str) -> ApiError {
+    tracing::info!("a sign-in at the identity provider fails: {why}");
+    ApiError::because(StatusCode::UNAUTHORIZED, "base", "Authentication failed: begin again at /login/oidc")
+}
+
+fn away(why: &str) -> ApiError {
+    tracing::warn!("the identity provider does not answer as it should: {why}");
+    ApiError::because(StatusCode::SERVICE_UNAVAILABLE, "base", "The identity provider does not answer: try again")
+}
