@@ -11,6 +11,7 @@ use rookery::sim::wire::Manner;
 use serde_json::{Value, json};
 
 use crate::app::{answer, eventually};
+use crate::process::enroll;
 use crate::world::{DEVICE, World, assert_sound, on_each_store, on_each_store_with, saying};
 
 const FINAL: [Status; 3] = [Status::Acknowledged, Status::Error, Status::CommandFormatError];
@@ -366,7 +367,7 @@ async fn a_restart_in_the_middle_of_a_session_loses_nothing() {
         async |world: &mut World| {
             let options = DeviceOptions { dedup: false, ..DeviceOptions::default() };
             let mut device = world.device(Family::Mac, 1, options);
-            device.enroll(&world.enroll_url()).await.unwrap();
+            enroll(&mut device, &world.enroll_url()).await;
             let (first, second) =
                 (world.run(&[&device], "ProfileList").await, world.run(&[&device], "SecurityInfo").await);
             assert_eq!(device.poll(DEVICE).await.unwrap().unwrap().uuid(), &first);

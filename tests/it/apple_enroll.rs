@@ -8,6 +8,7 @@ use rookery::sim::apple::device::{
 };
 use rookery::sim::apple::model::Family;
 
+use crate::process::enroll;
 use crate::world::{DEVICE, SECRET, World, assert_sound, fresh_uuid, now, on_each_store, on_each_store_with};
 
 fn refused(result: Result<impl std::fmt::Debug, DeviceError>) -> u16 {
@@ -46,7 +47,7 @@ async fn a_personal_device_keeps_its_serial_number_to_itself() {
     on_each_store(async |world| {
         let options = DeviceOptions { personal: true, ..DeviceOptions::default() };
         let mut device = world.device(Family::IPhone, 1, options);
-        device.enroll(&world.enroll_url()).await.unwrap();
+        enroll(&mut device, &world.enroll_url()).await;
         let host = world.host(&device).await;
         assert_eq!(host["hardware_serial"], "");
         assert_eq!(host["mdm"]["enrollment_status"], "On (personal)");
@@ -111,7 +112,7 @@ async fn every_way_to_prove_who_one_is_works() {
         for (number, (signature, client_certificate, content_type)) in forms.into_iter().enumerate() {
             let options = DeviceOptions { signature, client_certificate, content_type, ..DeviceOptions::default() };
             let mut device = world.device(Family::Mac, u32::try_from(number).unwrap(), options);
-            device.enroll(&world.enroll_url()).await.unwrap();
+            enroll(&mut device, &world.enroll_url()).await;
             world.run(&[&device], "SecurityInfo").await;
             assert_eq!(device.work(DEVICE).await.unwrap(), 1);
             device.options.method = "POST".parse().unwrap();
@@ -217,7 +218,7 @@ async fn enrolling_again_begins_anew() {
         let old = device.identity().cloned();
         let command = world.run(&[&device], "EraseDevice").await;
 
-        device.enroll(&world.enroll_url()).await.unwrap();
+        enroll(&mut device, &world.enroll_url()).await;
         assert_eq!(world.status(&command).await, "Superseded");
         assert_eq!(device.work(DEVICE).await.unwrap(), 0, "no command of the old life is delivered");
         assert_eq!(device.bootstrap_token().await.unwrap(), None);
@@ -312,7 +313,7 @@ async fn a_device_that_checked_out_is_off_until_it_enrolls_again() {
         }
         device.set_identity(identity);
         assert_eq!(device.poll(DEVICE).await.unwrap(), None);
-        device.enroll(&world.enroll_url()).await.unwrap();
+        enroll(&mut device, &world.enroll_url()).await;
         assert_eq!(world.host(&device).await["mdm"]["enrollment_status"], "On (manual)");
         assert_sound(&device);
     })

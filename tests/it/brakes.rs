@@ -13,6 +13,7 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, answer, eventually};
+use crate::process::enroll;
 use crate::world::{DEVICE, World, assert_sound, fresh_uuid, on_each_store, on_each_store_with};
 
 async fn act(world: &World, uuid: &CommandUuid, verb: &str, body: Value) -> Answer {
@@ -173,7 +174,7 @@ async fn a_held_command_is_rejected_cancelled_or_superseded_and_goes_nowhere() {
         let first = json!({ "host_uuids": ids(&devices[..1]) });
         assert_eq!(act(world, &partly.0, "cancel", first).await.json["cancelled"], 1);
         let enroll_url = world.enroll_url();
-        devices[1].enroll(&enroll_url).await.unwrap();
+        enroll(&mut devices[1], &enroll_url).await;
         let stale = second(world, &other, &partly.0, "approve", json!({ "hosts": 3 })).await;
         assert_eq!(stale.status, StatusCode::UNPROCESSABLE_ENTITY, "one was cancelled, one enrolled anew");
         assert_eq!(second(world, &other, &partly.0, "approve", json!({ "hosts": 1 })).await.status, StatusCode::OK);

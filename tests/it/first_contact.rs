@@ -7,6 +7,7 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, answer, eventually};
+use crate::process::enroll;
 use crate::world::{DEVICE, SECRET, World, assert_sound, on_each_store, on_each_store_with};
 
 const BASE: &str = "/api/v1/fleet";
@@ -133,7 +134,7 @@ async fn an_agent_without_a_serial_number_is_found_again_once_somebody_knows_it(
         assert_eq!(hosts(world, "").await.len(), 2, "nobody knows yet that they are one");
         assert_eq!(hosts(world, "mdm_enrollment_status=pending").await.len(), 1);
 
-        device.enroll(&world.enroll_url()).await.unwrap();
+        enroll(&mut device, &world.enroll_url()).await;
         let host = world.host(&device).await;
         assert_eq!((&host["id"], &host["hardware_serial"]), (&imported.json["hosts"][0]["id"], &json!(serial)));
         assert_eq!(hosts(world, "").await.len(), 1);

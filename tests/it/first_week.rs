@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::eventually;
 use crate::people::{ask, done};
+use crate::process::enroll;
 use crate::world::{DEVICE, World, on_each_store_with};
 
 const PASSWORD: &str = "a long enough passphrase";
@@ -103,9 +104,9 @@ impl<'w> Week<'w> {
         let pending = self.get(&self.ada, "/hosts?mdm_enrollment_status=pending").await;
         assert_eq!(pending["hosts"][0]["hardware_serial"], json!(serial));
         let url = self.world.app.device_url(&format!("/api/mdm/apple/enroll?enroll_secret={TEAM_SECRET}"));
-        self.devices[0].enroll(&url).await.unwrap();
-        self.devices[1].enroll(&url).await.unwrap();
-        self.devices[2].enroll(&self.world.enroll_url()).await.unwrap();
+        enroll(&mut self.devices[0], &url).await;
+        enroll(&mut self.devices[1], &url).await;
+        enroll(&mut self.devices[2], &self.world.enroll_url()).await;
         let seen = self.get(&self.eve, "/hosts").await;
         assert_eq!(seen["hosts"].as_array().unwrap().len(), 2, "an observer of a team sees its hosts alone");
         let summary = self.get(&self.ada, "/hosts/summary/mdm").await;

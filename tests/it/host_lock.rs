@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::Answer;
 use crate::postgres;
+use crate::process::enroll;
 use crate::world::{DEVICE, World, assert_sound, on_each_store, on_each_store_with};
 
 /// Asks for an action; `action` may have a query.
@@ -141,13 +142,13 @@ async fn a_lock_that_fails_or_is_taken_back_or_superseded_leaves_the_host_unlock
 
         let enroll_url = world.enroll_url();
         assert_eq!(act(world, host, "lock").await.status, StatusCode::NO_CONTENT);
-        mac.enroll(&enroll_url).await.unwrap();
+        enroll(&mut mac, &enroll_url).await;
         assert_eq!(stands(world, host).await, is("unlocked", ""));
 
         assert_eq!(act(world, host, "lock").await.status, StatusCode::NO_CONTENT);
         mac.work(DEVICE).await.unwrap();
         assert_eq!(stands(world, host).await, is("locked", ""));
-        mac.enroll(&enroll_url).await.unwrap();
+        enroll(&mut mac, &enroll_url).await;
         assert_eq!(stands(world, host).await, is("unlocked", ""), "somebody erased it by hand and enrolled it anew");
         assert_sound(&mac);
     })
@@ -175,7 +176,7 @@ async fn a_wiped_host_is_gone_until_it_enrolls_anew() {
             assert!(device.poll(DEVICE).await.is_err(), "an erased device is gone");
             refused(world, host, "lock", UNPROCESSABLE, "Host is wiped.").await;
             refused(world, host, "wipe", UNPROCESSABLE, "Host is already wiped.").await;
-            device.enroll(&enroll_url).await.unwrap();
+            enroll(&mut device, &enroll_url).await;
             assert_eq!(stands(world, host).await, is("unlocked", ""));
             assert_eq!(device.poll(DEVICE).await.unwrap(), None);
         }
@@ -209,7 +210,7 @@ async fn hosts_that_cannot_be_locked_are_refused_in_fleets_words() {
 
         let options = DeviceOptions { personal: true, ..DeviceOptions::default() };
         let mut personal = world.device(Family::IPhone, 2, options);
-        personal.enroll(&world.enroll_url()).await.unwrap();
+        enroll(&mut personal, &world.enroll_url()).await;
         let host = host_id(world, &personal).await;
         for action in ["lock", "wipe"] {
             let text = format!("Couldn't {action}. This command isn't available for personal hosts.");

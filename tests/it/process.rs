@@ -137,9 +137,14 @@ impl Server {
         let (model, trust) = (Model::new(Family::Mac, 7, number), Trust::new([ca.der()]).unwrap());
         let mut device = Device::new(model, trust, options, u64::from(number));
         let url = format!("{}/api/mdm/apple/enroll?token={SECRET}", self.info["device_url"].as_str().unwrap());
-        device.enroll(&url).await.unwrap();
+        enroll(&mut device, &url).await;
         device
     }
+}
+
+/// Enrolls a device; a server that is being started costs only time.
+pub(crate) async fn enroll(device: &mut Device, url: &str) {
+    until_answered(device, async |device| device.enroll(url).await).await;
 }
 
 /// Sends a message until it is answered; a server that is being started costs only time.

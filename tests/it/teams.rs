@@ -11,6 +11,7 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, answer, eventually};
+use crate::process::enroll;
 use crate::world::{DEVICE, World, assert_sound, fresh_uuid, on_each_store};
 
 const BASE: &str = "/api/v1/fleet";
@@ -97,11 +98,11 @@ async fn a_secret_leads_to_its_team_and_to_no_other() {
 
         let url = world.app.device_url(&format!("/api/mdm/apple/enroll?enroll_secret={TEAM_SECRET}"));
         let mut device = world.device(Family::Mac, 1, Default::default());
-        device.enroll(&url).await.unwrap();
+        enroll(&mut device, &url).await;
         let host = world.host(&device).await;
         assert_eq!((&host["team_id"], &host["team_name"]), (&json!(first), &json!("First")));
         // Whoever is in a team stays there, whatever secret it enrolls with again.
-        device.enroll(&world.enroll_url()).await.unwrap();
+        enroll(&mut device, &world.enroll_url()).await;
         assert_eq!(world.host(&device).await["team_id"], first);
         let other = world.enrolled(Family::Mac, 2).await;
         assert_eq!(world.host(&other).await["team_id"], Value::Null);

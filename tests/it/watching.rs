@@ -7,6 +7,7 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, App, PATIENCE, eventually};
+use crate::process::enroll;
 use crate::world::{DEVICE, World, assert_sound, on_each_store, on_each_store_with};
 
 /// Longer than a client of these tests waits: an answer in time came because somebody was woken.
@@ -116,7 +117,7 @@ async fn whatever_ends_a_command_ends_the_waiting() {
         let command = world.run(&[&device], "SecurityInfo").await;
         let enroll_url = world.enroll_url();
         let ended = while_waiting(&world.app, &batch(&command), async || {
-            device.enroll(&enroll_url).await.unwrap();
+            enroll(&mut device, &enroll_url).await;
         })
         .await;
         assert_eq!(ended.json["status"]["superseded"], 1, "{}", ended.json);
@@ -243,7 +244,7 @@ async fn a_hosts_life_is_told_as_it_happens() {
         device.poll(DEVICE).await.unwrap();
         life.expect("checked_in").await;
         let enroll_url = world.enroll_url();
-        device.enroll(&enroll_url).await.unwrap();
+        enroll(&mut device, &enroll_url).await;
         life.expect("enrolling").await;
         life.expect("enrolled").await;
         drop(life);

@@ -26,6 +26,7 @@ use tokio::sync::RwLock;
 
 use crate::app::{App, eventually};
 use crate::postgres::{self, Fresh};
+use crate::process::enroll;
 
 /// What a person shows to be given an enrollment profile.
 pub(crate) const SECRET: &str = "an-enroll-secret-for-tests";
@@ -178,7 +179,7 @@ impl World {
     /// A device that has enrolled.
     pub(crate) async fn enrolled(&self, family: Family, number: u32) -> Device {
         let mut device = self.device(family, number, DeviceOptions::default());
-        device.enroll(&self.enroll_url()).await.unwrap();
+        enroll(&mut device, &self.enroll_url()).await;
         device
     }
 

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use rookery::sim::apple::device::Device;
 use rookery::sim::apple::model::Family;
 
+use crate::process::enroll;
 use crate::world::{DEVICE, World, on_each_store};
 
 #[actix::test]
@@ -28,7 +29,7 @@ async fn a_resumed_session_of_one_device_cannot_act_as_another() {
             assert_eq!(ask(&of_other, false, &other).await, (400, true), "{version}: another certificate adds nothing");
 
             // The certificate that the session began with ends, and with it what the session may do.
-            one.enroll(&world.enroll_url()).await.unwrap();
+            enroll(&mut one, &world.enroll_url()).await;
             assert_eq!(ask(&of_one, false, &one).await, (400, true), "{version}: an old session is no way back");
             assert_eq!(one.poll(DEVICE).await.unwrap(), None);
             assert_eq!(other.poll(DEVICE).await.unwrap(), None);
