@@ -43,23 +43,24 @@ impl Limiter {
         Self { trusted, counters: Mutex::default() }
     }
 
-    /// Counts a try, of whoever sends this request, about this person.
+    /// Counts a try, of whoever sends this request, about this person; `None` where it is about nobody in particular, so that one
+    /// who tries too often locks out nobody else.
     ///
     /// # Errors
     /// It is one too many: how long to wait.
-    pub fn count(&self, request: &HttpRequest, person: &str, now: Instant) -> Result<(), Duration> {
+    pub fn count(&self, request: &HttpRequest, person: Option<&str>, now: Instant) -> Result<(), Duration> {
         let peer = request.peer_addr().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.ip());
         let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
         self.try_once(client(peer, forwarded, &self.trusted), person, now)
     }
 
-    fn try_once(&self, address: IpAddr, person: &str, now: Instant) -> Result<(), Duration> {
-        let (address, person) = (network(address), person.chars().take(256).collect::<String>());
-        let keys = [
-            (Key::Both(address, person.clone()), OF_BOTH),
-            (Key::Address(address), OF_ADDRESS),
-            (Key::Person(person), ABOUT_PERSON),
-        ];
+    fn try_once(&self, address: IpAddr, person: Option<&str>, now: Instant) -> Result<(), Duration> {
+        let address = network(address);
+        let mut keys = vec![(Key::Address(address), OF_ADDRESS)];
+        if let Some(person) = person.map(|person| person.chars().take(256).collect::<String>()) {
+            keys.push((Key::Both(address, person.clone()), OF_BOTH));
+            keys.push((Key::Person(person), ABOUT_PERSON));
+        }
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if counters.len() + keys.len() > MOST {
             make_room(&mut counters, now);
@@ -139,30 +140,39 @@ mod tests {
     fn the_eleventh_try_waits_and_others_do_not() {
         let (limiter, now) = (Limiter::default(), Instant::now());
         for _ in 0..OF_BOTH {
-            assert_eq!(limiter.try_once(ip("192.0.2.1"), "ada", now), Ok(()));
+            assert_eq!(limiter.try_once(ip("192.0.2.1"), Some("ada"), now), Ok(()));
         }
-        assert_eq!(limiter.try_once(ip("192.0.2.1"), "ada", now), Err(WINDOW));
-        assert_eq!(limiter.try_once(ip("192.0.2.2"), "ada", now), Ok(()));
-        assert_eq!(limiter.try_once(ip("192.0.2.1"), "grace", now), Ok(()));
-        assert_eq!(limiter.try_once(ip("192.0.2.1"), "ada", now + WINDOW), Ok(()));
+        assert_eq!(limiter.try_once(ip("192.0.2.1"), Some("ada"), now), Err(WINDOW));
+        assert_eq!(limiter.try_once(ip("192.0.2.2"), Some("ada"), now), Ok(()));
+        assert_eq!(limiter.try_once(ip("192.0.2.1"), Some("grace"), now), Ok(()));
+        assert_eq!(limiter.try_once(ip("192.0.2.1"), Some("ada"), now + WINDOW), Ok(()));
     }
 
     #[test]
     fn one_address_cannot_go_through_all_people_and_many_cannot_go_at_one() {
         let (limiter, now) = (Limiter::default(), Instant::now());
-        let refused = (0..2 * OF_ADDRESS).filter(|n| limiter.try_once(ip("2001:db8::1"), &n.to_string(), now).is_err());
+        let refused =
+            (0..2 * OF_ADDRESS).filter(|n| limiter.try_once(ip("2001:db8::1"), Some(&n.to_string()), now).is_err());
         assert_eq!(refused.count(), OF_ADDRESS as usize);
-        assert!(limiter.try_once(ip("2001:db8::2"), "other", now).is_err(), "the same network");
+        assert!(limiter.try_once(ip("2001:db8::2"), Some("other"), now).is_err(), "the same network");
         let from = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n));
-        let refused = (0..2 * ABOUT_PERSON).filter(|n| limiter.try_once(from(*n), "ada", now).is_err());
+        let refused = (0..2 * ABOUT_PERSON).filter(|n| limiter.try_once(from(*n), Some("ada"), now).is_err());
         assert_eq!(refused.count(), ABOUT_PERSON as usize);
+    }
+
+    #[test]
+    fn what_is_about_nobody_locks_out_nobody_else() {
+        let (limiter, now) = (Limiter::default(), Instant::now());
+        let refused = (0..2 * OF_ADDRESS).filter(|_| limiter.try_once(ip("192.0.2.1"), None, now).is_err());
+        assert_eq!(refused.count(), OF_ADDRESS as usize);
+        assert_eq!(limiter.try_once(ip("192.0.2.2"), None, now), Ok(()));
     }
 
     #[test]
     fn memory_has_an_end() {
         let (limiter, now) = (Limiter::default(), Instant::now());
         for n in 0..MOST as u32 {
-            let _ = limiter.try_once(IpAddr::V4(std::net::Ipv4Addr::from_bits(n)), &n.to_string(), now);
+            let _ = limiter.try_once(IpAddr::V4(std::net::Ipv4Addr::from_bits(n)), Some(&n.to_string()), now);
         }
         assert!(limiter.counters.lock().unwrap().len() <= MOST);
     }

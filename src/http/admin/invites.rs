@@ -105,14 +105,14 @@ pub async fn accept(request: HttpRequest, payload: Payload, edge: Data<AdminEdge
 
 /// The invitation of whoever shows this.
 pub(super) async fn find(request: &HttpRequest, edge: &AdminEdge, key: &str) -> Result<invite::Model, ApiError> {
-    edge.limiter.count(request, "invite", Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(request, None, Instant::now()).map_err(ApiError::too_often)?;
     let now = edge.front.clock.now().millis();
     invite::by_hash(&edge.front.reader, hash_of(key), now).await?.ok_or_else(unknown)
 }
 
 /// Makes a user of whoever was invited.
 pub(super) async fn take(request: &HttpRequest, edge: &AdminEdge, new: Accepting) -> Result<User, ApiError> {
-    edge.limiter.count(request, "invite", Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(request, None, Instant::now()).map_err(ApiError::too_often)?;
     if new.password != new.password_confirmation {
         return Err(ApiError::invalid("password_confirmation", "is another one"));
     }

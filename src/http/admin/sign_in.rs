@@ -55,7 +55,7 @@ pub(in crate::http) struct Reset {
 pub async fn login(request: HttpRequest, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let Login { email, password } = read_small_json(&edge.budget, payload).await?;
     let email = user::folded(&email);
-    edge.limiter.count(&request, &email, Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(&request, Some(&email), Instant::now()).map_err(ApiError::too_often)?;
     let known = user::by_email(&edge.front.reader, &email).await?;
     let may = |user: &User| !(user.row.disabled || user.row.api_only || user.row.sso_enabled);
     let hash = known.as_ref().filter(|user| may(user)).and_then(|user| user.row.password_hash.clone());
@@ -99,7 +99,7 @@ pub async fn change_password(admin: Asking, payload: Payload, edge: Data<AdminEd
 pub async fn forgot(request: HttpRequest, payload: Payload, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let Forgot { email } = read_small_json(&edge.budget, payload).await?;
     let email = user::folded(&email);
-    edge.limiter.count(&request, &email, Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(&request, Some(&email), Instant::now()).map_err(ApiError::too_often)?;
     if !edge.front.mail_config.is_on() {
         return Err(ApiError::no_mail());
     }
@@ -135,7 +135,7 @@ pub(super) async fn choose_password(
     key: String,
     password: String,
 ) -> Result<User, ApiError> {
-    edge.limiter.count(request, "reset", Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(request, None, Instant::now()).map_err(ApiError::too_often)?;
     // Whose it is is known only when it is taken; an address is not in the password then, which nobody checks.
     let hash = edge.passwords.hash(password, "@").await?;
     let set = SetPassword { proof: Proof::Reset(hash_of(&key)), hash };

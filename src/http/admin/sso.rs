@@ -67,7 +67,7 @@ pub async fn callback(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
     let CallbackQuery { state, code, iss } = query.into_inner();
-    edge.limiter.count(&request, &state, Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(&request, Some(&state), Instant::now()).map_err(ApiError::too_often)?;
     let browser = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
     let came = Return { state, code, iss };
     let person = provider(&edge)?.finish(&browser, came, edge.front.clock.now()).await.map_err(unfinished)?;
@@ -83,7 +83,7 @@ pub async fn callback(
 async fn begun(request: &HttpRequest, edge: &AdminEdge) -> Result<Begun, ApiError> {
     let provider = provider(edge)?;
     // It is about nobody yet. One name for all would let one address keep everybody from signing in.
-    edge.limiter.count(request, &uuid::Uuid::new_v4().to_string(), Instant::now()).map_err(ApiError::too_often)?;
+    edge.limiter.count(request, None, Instant::now()).map_err(ApiError::too_often)?;
     provider.begin().await.map_err(|error| match error {
         OidcError::NoRandomness => ApiError::no_randomness(),
         OidcError::Refused(why) | OidcError::Away(why) => away(&why),

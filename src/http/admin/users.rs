@@ -132,6 +132,8 @@ pub async fn change(admin: Asking, id: Id, payload: Payload, edge: Data<AdminEdg
     }
     wish.sso_enabled = change.sso_enabled.unwrap_or(wish.sso_enabled);
     wish.disabled = change.disabled.unwrap_or(wish.disabled);
+    // Who signs in elsewhere has no password to choose.
+    wish.force_password_reset &= !wish.sso_enabled;
     if wish.sso_enabled && wish.api_only {
         return Err(ApiError::invalid("sso_enabled", "programs do not sign in"));
     }
