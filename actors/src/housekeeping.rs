@@ -1,4 +1,4 @@
-//! Forgets what nobody needs any more, in the background: answers kept for repeated requests, used challenges, reports that
+//! Forgets what nobody needs any more, in the background: answers kept for repeated requests, used challenges, sessions and invitations that have ended, reports that
 //! belonged to no command, events that everyone was told of. Also the one who lets undeliverable events die.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use entities::{
-    Reader, StoreError, Writer, activity, idempotency, orphan_result, scep, webhook_backlog, webhook_event,
+    Reader, StoreError, Writer, activity, idempotency, orphan_result, scep, session, webhook_backlog, webhook_event,
 };
 
 use crate::clock::Clock;
@@ -49,6 +49,7 @@ struct Desk {
 struct Tidied {
     answers: u64,
     challenges: u64,
+    sessions: u64,
     orphans: u64,
     events: u64,
     died: u64,
@@ -92,6 +93,7 @@ impl Desk {
         let mut tidied = Tidied {
             answers: idempotency::forget_before(writer, now.minus(ANSWERS).millis()).await?,
             challenges: scep::forget_before(writer, now.minus(CHALLENGES).millis()).await?,
+            sessions: session::forget_ended(writer, now.millis()).await?,
             orphans: orphan_result::forget_before(writer, now.minus(ORPHANS).millis()).await?,
             ..Tidied::default()
         };

@@ -210,6 +210,10 @@ pub(crate) async fn forget_email(transaction: &Transaction, email: &str) -> Resu
     Ok(())
 }
 
+pub(crate) async fn forget_ended(transaction: &Transaction, now: i64) -> Result<u64, StoreError> {
+    Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(transaction).await?.rows_affected)
+}
+
 fn working(hash: Vec<u8>, now: i64) -> Select<Entity> {
     Entity::find().filter(Column::Hash.eq(hash)).filter(Column::ExpiresAt.gt(now))
 }

@@ -81,14 +81,6 @@ pub async fn due(reader: &Reader, now: i64, limit: u64) -> Result<Vec<Letter>, S
         .await
 }
 
-/// Letters that wait.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn count(reader: &Reader) -> Result<u64, StoreError> {
-    reader.run(|database| async move { Ok(Entity::find().count(&database).await?) }).await
-}
-
 /// A letter is done with: sent, or worth nothing.
 ///
 /// # Errors

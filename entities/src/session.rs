@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::activity::{Activity, chronicle};
 use crate::audit::{self, Event};
-use crate::{Reader, StoreError, Transaction, Writer, user};
+use crate::{Reader, StoreError, Transaction, Writer, invite, password_reset, user};
 
 /// A session ends when it was not used for so long, in milliseconds: 8 hours.
 pub const IDLE: i64 = 8 * 3600 * 1000;
@@ -162,7 +162,7 @@ pub async fn note_use(writer: &Writer, id: i64, now: i64) -> Result<(), StoreErr
         .await
 }
 
-/// Forgets sessions, invitations' keys and ways to a new password that have ended. Returns how many.
+/// Forgets sessions, invitations and ways to a new password that have ended. Returns how many.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -172,7 +172,8 @@ pub async fn forget_ended(writer: &Writer, now: i64) -> Result<u64, StoreError> 
             Box::pin(async move {
                 let ended = Condition::any().add(Column::ExpiresAt.lte(now)).add(Column::LastUsedAt.lte(now - IDLE));
                 let sessions = Entity::delete_many().filter(ended).exec(transaction).await?.rows_affected;
-                Ok(sessions + crate::password_reset::forget_ended(transaction, now).await?)
+                let invites = invite::forget_ended(transaction, now).await?;
+                Ok(sessions + invites + password_reset::forget_ended(transaction, now).await?)
             })
         })
         .await
@@ -185,4 +186,46 @@ pub(crate) async fn forget_user(transaction: &Transaction, user_id: i64) -> Resu
 
 fn lasting(now: i64) -> Condition {
     Condition::all().add(Column::ExpiresAt.gt(now)).add(Column::LastUsedAt.gt(now - IDLE))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, Database, PaginatorTrait};
+
+    use super::*;
+    use crate::fresh::on_each;
+    use crate::store;
+    use crate::vault::Vault;
+
+    #[tokio::test]
+    async fn what_has_ended_is_forgotten_and_what_lasts_is_not() {
+        on_each("sessions", async |url: &str| {
+            migration::run(url).await.unwrap();
+            let (reader, writer) = store::open(url, Vault::known().unwrap(), 0).await.unwrap();
+            let database = Database::connect(url).await.unwrap();
+            let now = 10 * LONGEST;
+            for (number, (last_used, expires)) in
+                [(now, now + 1), (now, now), (now - IDLE, now + 1), (now - IDLE + 1, now + 1)].into_iter().enumerate()
+            {
+                let row = ActiveModel {
+                    id: ActiveValue::NotSet,
+                    user_id: Set(1),
+                    hash: Set(vec![number as u8]),
+                    created_at: Set(0),
+                    last_used_at: Set(last_used),
+                    expires_at: Set(expires),
+                };
+                Entity::insert(row).exec_without_returning(&database).await.unwrap();
+            }
+            let ended = "INSERT INTO invite (email, name, roles, sso_enabled, hash, invited_by, created_at, expires_at) VALUES \
+                         ('a', '', '', false, 'x', '', 0, 5)";
+            database.execute_unprepared(&ended.replace("'x'", if url.starts_with("sqlite") { "x'00'" } else { "'\\x00'" })).await.unwrap();
+            assert_eq!(forget_ended(&writer, now).await.unwrap(), 3);
+            let left: Vec<u8> = list(&reader, 1, now).await.unwrap().iter().map(|row| row.hash[0]).collect();
+            assert_eq!(left, [3, 0]);
+            assert_eq!(Entity::find().count(&database).await.unwrap(), 2);
+            database.close().await.unwrap();
+        })
+        .await;
+    }
 }

@@ -10,7 +10,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryOrder, QuerySelect, QueryTrait};
 
 use crate::role::Role;
-use crate::{Database, Reader, StoreError};
+use crate::{Reader, StoreError};
 
 /// A row of `user`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -213,14 +213,6 @@ async fn with_roles<C: sea_orm::ConnectionTrait>(database: &C, rows: Vec<Model>)
 pub(crate) async fn count_admins(database: &impl sea_orm::ConnectionTrait) -> Result<u64, StoreError> {
     let admins = Entity::find().filter(Column::GlobalRole.eq(Role::Admin.as_str())).filter(Column::Disabled.eq(false));
     Ok(admins.count(database).await?)
-}
-
-/// Whether there is anybody yet.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn any(reader: &Reader) -> Result<bool, StoreError> {
-    reader.run(|database: Database| async move { Ok(Entity::find().limit(1).one(&database).await?.is_some()) }).await
 }
 
 #[cfg(test)]

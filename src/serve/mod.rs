@@ -131,7 +131,7 @@ impl Running {
 /// Makes an API token, stores its hash, and returns it; nobody will see it again.
 ///
 /// # Errors
-/// The name is taken, or the database is away.
+/// The name is taken, or looks like a user's; or the database is away.
 pub async fn store_token(
     writer: &entities::Writer,
     name: &str,
@@ -139,6 +139,11 @@ pub async fn store_token(
     by: &str,
     now: Timestamp,
 ) -> anyhow::Result<String> {
+    if name.contains('@') {
+        anyhow::bail!(
+            "{name:?} looks like a user's email address, which is what the audit log calls users: choose another name"
+        )
+    }
     let (token, hash) = new_key(Kind::Token)?;
     let expires_at = expires_at.map(Timestamp::millis);
     let new = api_token::New { name: name.to_owned(), hash, expires_at, user_id: None, scopes: None };

@@ -1,5 +1,6 @@
 //! Invitations: who may become a user, told by mail. What is in the letter works once, for its address and its roles alone.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use actix_web::web::{Data, Path, Payload};
@@ -49,10 +50,8 @@ pub(in crate::http) struct Accepting {
 pub async fn list(admin: Asking, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let mut invites = invite::list(&edge.front.reader, edge.front.clock.now().millis(), MOST).await?;
     invites.retain(|invite| people::demand(&admin, &invite.roles()).is_ok());
-    let mut shown = Vec::with_capacity(invites.len());
-    for invite in &invites {
-        shown.push(show(&edge, invite).await?);
-    }
+    let names = people::team_names(&edge.front.reader).await?;
+    let shown: Vec<Value> = invites.iter().map(|invite| show(invite, &names)).collect();
     Ok(HttpResponse::Ok().json(json!({ "invites": shown })))
 }
 
@@ -73,7 +72,7 @@ pub async fn create(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> R
     let letter = letter(&edge, &email, "You are invited to Rookery", text, invite::LASTS);
     let offer = Offer { email, name, roles, sso_enabled: new.sso_enabled, hash, letter };
     let invited = edge.front.people.ask(Invite { offer, asked_by: admin.name.clone() }, DEADLINE).await?;
-    Ok(HttpResponse::Ok().json(json!({ "invite": show(&edge, &invited).await? })))
+    answer(&edge, &invited).await
 }
 
 /// `DELETE …/invites/{id}`
@@ -92,7 +91,7 @@ pub async fn by_key(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
     let invite = find(&request, &edge, &key.into_inner().1).await?;
-    Ok(HttpResponse::Ok().json(json!({ "invite": show(&edge, &invite).await? })))
+    answer(&edge, &invite).await
 }
 
 /// `POST …/users`: whoever was invited accepts.
@@ -124,20 +123,24 @@ pub(super) async fn take(request: &HttpRequest, edge: &AdminEdge, new: Accepting
     Ok(edge.front.people.ask(Accept { hash: hash_of(&new.invite_token), who, password_hash }, DEADLINE).await?)
 }
 
-async fn show(edge: &AdminEdge, invite: &invite::Model) -> Result<Value, ApiError> {
-    let roles = invite.roles();
+async fn answer(edge: &AdminEdge, invite: &invite::Model) -> Result<HttpResponse, ApiError> {
     let names = people::team_names(&edge.front.reader).await?;
-    Ok(json!({
+    Ok(HttpResponse::Ok().json(json!({ "invite": show(invite, &names) })))
+}
+
+fn show(invite: &invite::Model, names: &HashMap<i64, String>) -> Value {
+    let roles = invite.roles();
+    json!({
         "id": invite.id,
         "email": invite.email,
         "name": invite.name,
         "global_role": roles.everywhere.map(Role::as_str),
-        "teams": people::show_teams(&roles, &names),
+        "teams": people::show_teams(&roles, names),
         "sso_enabled": invite.sso_enabled,
         "invited_by": invite.invited_by,
         "created_at": Timestamp::from_millis(invite.created_at).to_rfc3339(),
         "expires_at": Timestamp::from_millis(invite.expires_at).to_rfc3339(),
-    }))
+    })
 }
 
 fn unknown() -> ApiError {
