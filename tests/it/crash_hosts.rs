@@ -156,7 +156,9 @@ async fn a_host_that_crashes_without_a_culprit_is_quarantined_alone() {
         }
         // The news of the third crash may take a moment; until then the device is told to come back soon, and nothing else.
         eventually("the host is quarantined", async || match sick.poll(DEVICE).await {
-            Err(DeviceError::Busy { status: 503, after: Some(after) }) => (after > Duration::from_secs(60)).then_some(()),
+            Err(DeviceError::Busy { status: 503, after: Some(after) }) => {
+                (after > Duration::from_secs(60)).then_some(())
+            }
             other => unreachable!("{other:?}"),
         })
         .await;
