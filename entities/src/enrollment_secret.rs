@@ -16,6 +16,8 @@ use crate::{Reader, StoreError, Transaction, Writer};
 pub const UNLOCK_TOKEN: i16 = 0;
 /// [`Model::kind`]: the token that lets a Mac grant secure tokens. An empty value means that the device took it back.
 pub const BOOTSTRAP_TOKEN: i16 = 1;
+/// [`Model::kind`]: what a Windows device proves itself with, 16 bytes: MD5 of its name, a colon and its password.
+pub const DM_CREDENTIALS: i16 = 2;
 
 pub(crate) static VALUE: SealedColumn = SealedColumn {
     table: "enrollment_secret",
@@ -38,7 +40,7 @@ pub struct Model {
     pub id: i64,
     /// Whose it is.
     pub enrollment_id: i64,
-    /// [`UNLOCK_TOKEN`] or [`BOOTSTRAP_TOKEN`].
+    /// [`UNLOCK_TOKEN`], [`BOOTSTRAP_TOKEN`] or [`DM_CREDENTIALS`].
     pub kind: i16,
     /// The generation that entrusted it.
     pub generation: i32,

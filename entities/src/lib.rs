@@ -72,6 +72,7 @@ pub mod webhook_backlog;
 pub mod webhook_delivery;
 pub mod webhook_event;
 pub mod webhook_key;
+pub mod windows_enrollment;
 mod writer;
 
 pub use store::{Reader, StoreError};

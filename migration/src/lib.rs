@@ -24,6 +24,7 @@ mod m20261127_000032_create_host_actions;
 mod m20261127_000040_create_agents;
 mod m20261127_000041_create_activities;
 mod m20261127_000050_create_people;
+mod m20261128_000060_create_windows;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000040_create_agents::Migration),
             Box::new(m20261127_000041_create_activities::Migration),
             Box::new(m20261127_000050_create_people::Migration),
+            Box::new(m20261128_000060_create_windows::Migration),
         ]
     }
 }

@@ -3,7 +3,7 @@
 //! Never here: sockets, files, a clock, a database, a runtime, any other crate of ours. Time is an argument
 //! ([`time::Timestamp`]). OpenSSL is allowed, because CMS and SCEP are messages: bytes and keys in, bytes out.
 //!
-//! Start with [`queue`] (what a host is sent next), then [`apple`] (what devices say), then [`pki`] (who says it). [`webhook`] is
+//! Start with [`queue`] (what a host is sent next), then [`apple`] and [`windows`] (what devices say), then [`pki`] (who says it). [`webhook`] is
 //! what others are told of it, [`agent`] what other agents than MDM say.
 
 pub mod agent;
@@ -14,3 +14,4 @@ pub mod queue;
 pub mod retry_after;
 pub mod time;
 pub mod webhook;
+pub mod windows;

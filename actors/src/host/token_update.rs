@@ -100,6 +100,6 @@ fn mdm_status(kind: ChannelKind) -> Option<i16> {
     match kind {
         ChannelKind::Device => Some(host::ON_MANUAL),
         ChannelKind::UserEnrollmentDevice => Some(host::ON_PERSONAL),
-        ChannelKind::User | ChannelKind::SharedIpad | ChannelKind::UserEnrollment => None,
+        ChannelKind::User | ChannelKind::SharedIpad | ChannelKind::UserEnrollment | ChannelKind::Windows => None,
     }
 }

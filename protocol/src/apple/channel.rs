@@ -26,6 +26,8 @@ pub enum ChannelKind {
     UserEnrollmentDevice,
     /// The user of a personal Mac (User Enrollment).
     UserEnrollment,
+    /// A Windows device. NanoMDM knows none; the name of the channel is the number that this server gave its enrollment.
+    Windows,
 }
 
 /// The name of a channel as NanoMDM writes it: `UDID`, `UDID:UserID`, `UDID:UserShortName` (Shared iPad),
@@ -59,8 +61,8 @@ pub struct Channel {
 
 impl ChannelKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Device, Self::User, Self::SharedIpad, Self::UserEnrollmentDevice, Self::UserEnrollment];
+    pub const ALL: [Self; 6] =
+        [Self::Device, Self::User, Self::SharedIpad, Self::UserEnrollmentDevice, Self::UserEnrollment, Self::Windows];
 
     /// NanoMDM's name of the kind.
     pub const fn as_str(self) -> &'static str {
@@ -70,6 +72,7 @@ impl ChannelKind {
             Self::SharedIpad => "Shared iPad",
             Self::UserEnrollmentDevice => "User Enrollment (Device)",
             Self::UserEnrollment => "User Enrollment",
+            Self::Windows => "Windows",
         }
     }
 
@@ -81,6 +84,7 @@ impl ChannelKind {
             Self::SharedIpad => 2,
             Self::UserEnrollmentDevice => 3,
             Self::UserEnrollment => 4,
+            Self::Windows => 10,
         }
     }
 
@@ -99,6 +103,7 @@ impl ChannelKind {
         match self {
             Self::Device | Self::User | Self::SharedIpad => Self::Device,
             Self::UserEnrollmentDevice | Self::UserEnrollment => Self::UserEnrollmentDevice,
+            Self::Windows => Self::Windows,
         }
     }
 

@@ -176,7 +176,7 @@ mod tests {
         let unknown = facts("TurnIntoPumpkin");
         assert_eq!((unknown.request_type, unknown.time_to_live, unknown.no_blind_resend), ("", DAY * 7, false));
         assert_eq!(unknown.coalescing, Coalescing::Never);
-        assert!(ChannelKind::ALL.into_iter().all(|kind| unknown.allows(kind)));
+        assert!(ChannelKind::ALL.into_iter().all(|kind| unknown.allows(kind) == (kind != ChannelKind::Windows)));
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
             ("NSExtensionMappings", vec![User]),
             ("UserConfigured", vec![SharedIpad]),
             ("SecurityInfo", vec![Device, User, UserEnrollmentDevice, UserEnrollment]),
-            ("InstallProfile", ChannelKind::ALL.to_vec()),
+            ("InstallProfile", vec![Device, User, SharedIpad, UserEnrollmentDevice, UserEnrollment]),
         ];
         for (request_type, expected) in cases {
             let allowed: Vec<ChannelKind> = allowed(request_type);
