@@ -18,10 +18,10 @@ use crate::config::{Settings, Span, cores};
 use crate::serve::{self, Ended, Running};
 use crate::sim::apns::{PushConfig, PushService};
 use crate::sim::apple::device::DeviceOptions;
-use crate::sim::apple::host::Behaviour;
-use crate::sim::apple::keys::{KeyPool, Keys};
+use crate::sim::behaviour::Behaviour;
 use crate::sim::clock::Clock;
 use crate::sim::fleet::{Fleet, FleetConfig, Persona};
+use crate::sim::keys::{KeyPool, Keys};
 use crate::telemetry;
 
 /// The push topic of the demo.

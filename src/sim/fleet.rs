@@ -14,9 +14,10 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::apns::PushService;
 use super::apple::device::{Device, DeviceOptions, User, UserKind};
-use super::apple::host::{Behaviour, SimHost, Stop, World};
-use super::apple::log::DeviceLog;
+use super::apple::host::{SimHost, Stop, World};
 use super::apple::model::{Family, Model};
+use super::behaviour::Behaviour;
+use super::log::DeviceLog;
 use super::random::Chance;
 use super::report::{Progress, Tally};
 use super::wire::{Trust, TrustError};

@@ -8,10 +8,14 @@
 
 pub mod apns;
 pub mod apple;
+pub mod behaviour;
 pub mod clock;
 #[cfg(test)]
 mod fixture;
 pub mod fleet;
+pub mod keys;
+pub mod log;
 pub mod random;
 pub mod report;
+pub mod windows;
 pub mod wire;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use protocol::pki::Certificate;
 use reqwest::{Client, Method};
 use rookery::sim::apple::device::{Device, DeviceError, DeviceOptions};
-use rookery::sim::apple::keys::{KeyPool, Keys};
 use rookery::sim::apple::model::{Family, Model};
+use rookery::sim::keys::{KeyPool, Keys};
 use rookery::sim::wire::Trust;
 use serde_json::{Value, json};
 

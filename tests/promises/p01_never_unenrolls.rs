@@ -115,7 +115,7 @@ async fn finds_itself_enrolled(device: &mut Device, uuid: &CommandUuid) -> Resul
             Err(error) if error.is_passing().is_some() => None,
             Err(error) => Some(error.to_string()),
         };
-        if device.log().command(&channel, uuid).is_some_and(|done| done.final_status().is_some()) {
+        if device.log().command(&channel, uuid.as_str()).is_some_and(|done| done.final_status().is_some()) {
             return Ok(());
         }
         if let Some(error) = error {

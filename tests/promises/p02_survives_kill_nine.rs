@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use rookery::sim::apple::host::Behaviour;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::Persona;
 
 use crate::harness::office::Office;

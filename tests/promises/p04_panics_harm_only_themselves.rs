@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use rookery::sim::apple::device::{ChannelNo, Device, DeviceError};
-use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::Persona;
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ async fn works(device: &mut Device, uuid: &str) {
     let channel = device.channel_id(DEVICE).unwrap().to_owned();
     eventually("a device does its command", PATIENCE, async || {
         let _ = device.work(DEVICE).await;
-        device.log().command(&channel, &uuid)?.final_status().map(drop)
+        device.log().command(&channel, uuid.as_str())?.final_status().map(drop)
     })
     .await;
 }

@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use rookery::sim::apple::device::{ChannelNo, Device, DeviceError};
-use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::{Fleet, Persona};
 use tokio::time::sleep;
 

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use protocol::time::Timestamp;
 use rookery::sim::apns::{Fault, Target};
 use rookery::sim::apple::device::{ChannelNo, Device};
-use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::{Fleet, Persona};
 
 use crate::harness::admin::Asked;

@@ -11,8 +11,8 @@
 use std::time::{Duration, Instant};
 
 use rookery::sim::apple::device::{Answer, ChannelNo};
-use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::{Fleet, Persona, Truth};
 
 use crate::harness::admin::Asked;

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rookery::sim::apple::device::{ChannelNo, Device};
-use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::{Fleet, Persona};
 
 use crate::harness::admin::Asked;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use rookery::sim::apple::device::{Answer, ChannelNo, Device};
-use rookery::sim::apple::host::Behaviour;
 use rookery::sim::apple::model::Family;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::{Fleet, Persona};
 use serde_json::{Value, json};
 
@@ -219,7 +219,8 @@ impl<'a> Scene<'a> {
     /// The channels whose devices say that they got the command.
     fn erased(&self, uuid: &str) -> BTreeSet<String> {
         let uuid = protocol::ids::CommandUuid::parse(uuid).unwrap();
-        let got = |channel: &str, member: &rookery::sim::fleet::Member| member.log.command(channel, &uuid).is_some();
+        let got =
+            |channel: &str, member: &rookery::sim::fleet::Member| member.log.command(channel, uuid.as_str()).is_some();
         let members = self.fleet.members().iter();
         members
             .map(|member| (&member.channels[0], member))

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use rookery::sim::apple::host::Behaviour;
+use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::Persona;
 use serde_json::Value;
 

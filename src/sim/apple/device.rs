@@ -20,11 +20,11 @@ use protocol::pki::signature::{sign_attached, sign_detached};
 use protocol::pki::{Certificate, Signer};
 
 use super::contents::Contents;
-use super::keys::{Keys, KeysError};
-use super::log::{DeviceLog, Fault};
 use super::model::Model;
 use super::scep::ScepError;
 use crate::sim::clock::Clock;
+use crate::sim::keys::{Keys, KeysError};
+use crate::sim::log::{DeviceLog, Fault};
 use crate::sim::random::Chance;
 use crate::sim::wire::{FramingError, Manner, Reply, Request, Trust, Wire, WireError, WireOptions};
 

@@ -19,9 +19,9 @@ use protocol::pki::signature::{header, sign_attached, verify};
 use protocol::pki::{Certificate, Signer};
 
 use super::device::{Device, DeviceOptions};
-use super::keys::{KeyPool, Keys};
 use super::model::{Family, Model};
 use crate::sim::fixture::{Act, DAY, FakeServer, Seen, authority, now, reply, server, trust};
+use crate::sim::keys::{KeyPool, Keys};
 
 pub(in crate::sim) const TOPIC: &str = "com.apple.mgmt.External.simulated";
 pub(in crate::sim) const CHALLENGE: &str = "let me in";

@@ -13,12 +13,11 @@ use actix::prelude::*;
 
 use super::device::{ChannelNo, Device, User, UserKind};
 use crate::sim::apns::PushService;
+use crate::sim::behaviour::Behaviour;
 use crate::sim::report::count;
 
-mod behaviour;
 mod life;
 
-pub use behaviour::Behaviour;
 pub use life::World;
 use life::{Due, Life};
 

@@ -10,7 +10,5 @@ pub mod device;
 #[cfg(test)]
 pub(in crate::sim) mod fake_mdm;
 pub mod host;
-pub mod keys;
-pub mod log;
 pub mod model;
 pub mod scep;

@@ -185,7 +185,7 @@ async fn a_busy_server_is_asked_again_and_a_refusing_one_is_not() {
     assert!(!fleet.enrolled(PATIENCE, |_| {}).await);
     let progress = fleet.progress();
     assert_eq!((progress.failed, progress.refused, progress.retries), (2, 2, 0));
-    assert_eq!(fleet.stop().counts().findings, BTreeMap::from([(crate::sim::apple::log::Fault::Unenrolls, 2)]));
+    assert_eq!(fleet.stop().counts().findings, BTreeMap::from([(crate::sim::log::Fault::Unenrolls, 2)]));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::Member;
-use crate::sim::apple::log::{CommandTruth, DeviceTruth, Fault, Finding};
+use crate::sim::log::{CommandTruth, DeviceTruth, Fault, Finding};
 
 /// What the devices of a fleet saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

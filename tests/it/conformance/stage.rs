@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use protocol::ids::CommandUuid;
 use protocol::pki::Signer;
 use rookery::sim::apple::device::{ChannelNo, Device, DeviceOptions, User, UserKind};
-use rookery::sim::apple::log::Fault;
 use rookery::sim::apple::model::Family;
+use rookery::sim::log::Fault;
 
 use super::script::Step;
 use crate::world::{DEVICE, World, fresh_uuid};

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rookery::sim::apple::log::CommandTruth;
 use rookery::sim::fleet::Truth;
+use rookery::sim::log::CommandTruth;
 
 use super::admin::{Asked, Row};
 
@@ -129,7 +129,7 @@ impl Reckoning {
 
 #[cfg(test)]
 mod tests {
-    use rookery::sim::apple::log::{DeviceTruth, Reported};
+    use rookery::sim::log::{DeviceTruth, Reported};
 
     use super::*;
 

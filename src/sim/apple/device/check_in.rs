@@ -3,7 +3,7 @@
 use protocol::apple::plist::{Dictionary, Value, parse};
 
 use super::{ChannelNo, Destination, Device, DeviceError};
-use crate::sim::apple::log::Fault;
+use crate::sim::log::Fault;
 use crate::sim::wire::Reply;
 
 /// The largest reply to a check-in message that is read, in bytes.

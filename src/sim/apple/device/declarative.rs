@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::session::arguments;
 use super::{ChannelNo, Destination, Device, DeviceError, Errand};
-use crate::sim::apple::log::Fault;
+use crate::sim::log::Fault;
 use crate::sim::wire::Reply;
 
 mod status;

@@ -4,8 +4,8 @@ use protocol::apple::enrollment_profile::EnrollmentProfile;
 use protocol::apple::plist::{Dictionary, Value};
 
 use super::{ChannelNo, ChannelState, Destination, Device, DeviceError, User, UserKind, entries};
-use crate::sim::apple::log::Fault;
 use crate::sim::apple::scep::{self, ScepError, Wanted};
+use crate::sim::log::Fault;
 
 impl Device {
     /// Enrolls: profile, identity, `Authenticate`, `TokenUpdate`.

@@ -125,7 +125,7 @@ impl Device {
             return Ok(state.done.iter().find(|(known, _)| known == uuid).map(|(_, answer)| answer.clone()));
         }
         let id = state.id.clone();
-        if self.options.dedup && self.log.was_executed(&id, command.uuid()) {
+        if self.options.dedup && self.log.was_executed(&id, command.uuid().as_str()) {
             return Ok(Some(Answer::acknowledged()));
         }
         self.good_bye(channel, command);
@@ -133,7 +133,7 @@ impl Device {
             Some(answer) => answer,
             None => self.obey(channel, command)?,
         };
-        self.log.executed(&id, command.uuid());
+        self.log.executed(&id, command.uuid().as_str());
         if command.request_type() == "DeclarativeManagement" && answer.status == Status::Acknowledged {
             self.told_of_declarations(channel, command)?;
         }

@@ -10,7 +10,7 @@ use protocol::pki::scep::client::read_ca_certificates;
 use protocol::pki::signature::verify;
 
 use super::{AGENT_BEFORE, Device, DeviceError};
-use crate::sim::apple::log::Fault;
+use crate::sim::log::Fault;
 use crate::sim::wire::Request;
 
 /// The largest profile that is read, in bytes.

@@ -9,7 +9,7 @@ use protocol::ids::CommandUuid;
 
 use super::{Answer, ChannelNo, Destination, Device, DeviceError, Errand, entries};
 use crate::sim::apple::contents::Power;
-use crate::sim::apple::log::Fault;
+use crate::sim::log::Fault;
 use crate::sim::wire::Reply;
 
 /// The largest command that is read, in bytes.
@@ -57,7 +57,7 @@ impl Device {
         self.channel_mut(channel)?.last_status = Some(answer.status.clone());
         let told = self.tell(Destination::Command, message, &[]).await;
         let id = &self.channel(channel)?.id;
-        self.log.reported(id, uuid, &answer.status, told.is_ok());
+        self.log.reported(id, uuid.as_str(), answer.status.as_str(), told.is_ok());
         self.receive(channel, &told?)
     }
 
@@ -136,7 +136,7 @@ impl Device {
             let kind = kind.as_str();
             self.log.find(Fault::Channel, format!("{request_type} {uuid} on the channel {id} ({kind})"));
         }
-        self.log.handed_out(&id, uuid, request_type);
+        self.log.handed_out(&id, uuid.as_str(), request_type);
         Ok(Some(command))
     }
 

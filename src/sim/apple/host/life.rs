@@ -14,9 +14,9 @@ use protocol::ids::CommandUuid;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use super::behaviour::Behaviour;
 use crate::sim::apple::contents::Power;
 use crate::sim::apple::device::{Answer, ChannelNo, Device, DeviceError, Errand, User, UserKind};
+use crate::sim::behaviour::Behaviour;
 use crate::sim::random::Chance;
 use crate::sim::report::{Histogram, Tally, count};
 use crate::sim::wire::{Manner, WireError};

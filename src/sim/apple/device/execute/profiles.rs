@@ -12,7 +12,7 @@ use super::super::profile::MAX_PROFILE_BYTES;
 use super::super::{ChannelNo, Device, DeviceError, entries};
 use super::{Answer, Doing, Errand};
 use crate::sim::apple::contents::InstalledProfile;
-use crate::sim::apple::log::Fault;
+use crate::sim::log::Fault;
 
 impl Doing<'_> {
     pub(super) fn profiles(&mut self) -> Option<Answer> {

@@ -8,8 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::apple::report::Status;
-use protocol::ids::CommandUuid;
 use serde::Serialize;
 
 /// Findings of one device that are kept: whoever finds more than these finds the same ones again.
@@ -58,9 +56,17 @@ pub enum Fault {
     Declarative,
     /// The content of another reply.
     Reply,
+    /// A SOAP answer of the enrollment of a Windows device.
+    Soap,
+    /// The provisioning document of a Windows device, or one that renews its certificate.
+    Provisioning,
+    /// A SyncML message.
+    SyncMl,
+    /// Commands for somebody who has not shown who they are, or a good proof that was refused.
+    Authentication,
 }
 
-/// What became of every command of one device, by channel and `CommandUUID`.
+/// What became of every command of one device, by channel and the command's name on the wire (`CommandUUID`, `CmdID`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DeviceTruth {
     /// By the channel's enrollment id.
@@ -109,41 +115,41 @@ impl DeviceLog {
     }
 
     /// What became of one command.
-    pub fn command(&self, channel: &str, uuid: &CommandUuid) -> Option<CommandTruth> {
-        self.lock().truth.channels.get(channel)?.get(uuid.as_str()).cloned()
+    pub fn command(&self, channel: &str, uuid: &str) -> Option<CommandTruth> {
+        self.lock().truth.channels.get(channel)?.get(uuid).cloned()
     }
 
     /// Whether the device did the command.
-    pub(super) fn was_executed(&self, channel: &str, uuid: &CommandUuid) -> bool {
+    pub(super) fn was_executed(&self, channel: &str, uuid: &str) -> bool {
         let content = self.lock();
-        let command = content.truth.channels.get(channel).and_then(|commands| commands.get(uuid.as_str()));
+        let command = content.truth.channels.get(channel).and_then(|commands| commands.get(uuid));
         command.is_some_and(|command| command.executed > 0)
     }
 
-    pub(super) fn handed_out(&self, channel: &str, uuid: &CommandUuid, request_type: &str) {
+    pub(super) fn handed_out(&self, channel: &str, uuid: &str, request_type: &str) {
         self.of(channel, uuid, |command| {
             request_type.clone_into(&mut command.request_type);
             command.handed_out += 1;
         });
     }
 
-    pub(super) fn executed(&self, channel: &str, uuid: &CommandUuid) {
+    pub(super) fn executed(&self, channel: &str, uuid: &str) {
         self.of(channel, uuid, |command| command.executed += 1);
     }
 
-    pub(super) fn reported(&self, channel: &str, uuid: &CommandUuid, status: &Status, confirmed: bool) {
-        let status = status.as_str().to_owned();
+    pub(super) fn reported(&self, channel: &str, uuid: &str, status: &str, confirmed: bool) {
+        let status = status.to_owned();
         self.of(channel, uuid, |command| command.reports.push(Reported { status, confirmed }));
     }
 
-    fn of(&self, channel: &str, uuid: &CommandUuid, change: impl FnOnce(&mut CommandTruth)) {
+    fn of(&self, channel: &str, uuid: &str, change: impl FnOnce(&mut CommandTruth)) {
         let mut content = self.lock();
         let channels = &mut content.truth.channels;
         if !channels.contains_key(channel) {
             channels.insert(channel.to_owned(), BTreeMap::new());
         }
         let commands = channels.get_mut(channel).expect("it was inserted above");
-        change(commands.entry(uuid.as_str().to_owned()).or_default());
+        change(commands.entry(uuid.to_owned()).or_default());
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
