@@ -11,6 +11,7 @@ pub mod ask;
 pub mod authority;
 pub mod brakes;
 pub mod clock;
+pub mod digests;
 pub mod dispatcher;
 pub mod egress;
 pub mod fault;

@@ -15,6 +15,7 @@ use crate::ask::Handle;
 use crate::authority::{Authority, AuthorityConfig};
 use crate::brakes::{Brakes, BrakesConfig};
 use crate::clock::Clock;
+use crate::digests::Digests;
 use crate::dispatcher::Dispatcher;
 use crate::egress::EgressConfig;
 use crate::feed::Feed;
@@ -96,6 +97,8 @@ pub struct Parts {
     pub hosts: Hosts,
     /// The memory of certificates.
     pub trust: Trust,
+    /// The memory of digests.
+    pub digests: Digests,
     /// Who was seen when.
     pub seen: Seen,
     /// What APNs answered.
@@ -170,6 +173,8 @@ pub struct Front {
     pub hosts: Hosts,
     /// The memory of certificates.
     pub trust: Trust,
+    /// The memory of digests.
+    pub digests: Digests,
     /// Who was seen when.
     pub seen: Seen,
     /// Pushes.
@@ -209,6 +214,7 @@ impl Parts {
             mail_config: self.config.mail.clone(),
             hosts: self.hosts.clone(),
             trust: self.trust.clone(),
+            digests: self.digests.clone(),
             seen: self.seen.clone(),
             apns: self.apns.clone(),
             dispatcher: self.dispatcher.clone(),
@@ -243,6 +249,7 @@ impl Parts {
     ) -> Self {
         let parts = Self {
             trust: Trust::new(reader.clone()),
+            digests: Digests::new(reader.clone()),
             reader,
             writer,
             clock,
@@ -280,6 +287,7 @@ impl Parts {
             writer: self.writer.clone(),
             clock: self.clock.clone(),
             seen: self.seen.clone(),
+            digests: self.digests.clone(),
             pusher,
             outlets: self.outlets.clone(),
             feed: self.feed.clone(),

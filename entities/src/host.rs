@@ -7,7 +7,9 @@ use sea_orm::sea_query::ExprTrait;
 use sea_orm::{QueryOrder, QuerySelect};
 
 use crate::queue_window::{self, Window};
-use crate::{Reader, StoreError, Transaction, enrollment, host_action, identity, team};
+use crate::{
+    Reader, StoreError, Transaction, enrollment, host_action, identity, team, windows_enrollment, windows_host,
+};
 
 /// [`Model::mdm_status`]: known, never managed.
 pub const OFF: i16 = 0;
@@ -108,6 +110,8 @@ pub struct Loaded {
     pub identities: Vec<identity::Model>,
     /// Whether it is unlocked when its device comes the next time.
     pub awaits_unlock: bool,
+    /// What its Windows channels are.
+    pub windows_enrollments: Vec<windows_enrollment::Model>,
 }
 
 /// A host with its channels, the first `window` pending commands of each, and its certificates; `None` when there is no
@@ -130,7 +134,8 @@ pub async fn load(reader: &Reader, id: i64, window: u64) -> Result<Option<Loaded
             }
             let identities = identity::list_live(&database, enrollments.iter().map(|row| row.id)).await?;
             let awaits_unlock = host_action::awaits_unlock(&database, id).await?;
-            Ok(Some(Loaded { host, enrollments, windows, identities, awaits_unlock }))
+            let windows_enrollments = windows_host::of_channels(&database, &enrollments).await?;
+            Ok(Some(Loaded { host, enrollments, windows, identities, awaits_unlock, windows_enrollments }))
         })
         .await
 }

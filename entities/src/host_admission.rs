@@ -172,6 +172,19 @@ async fn find(transaction: &Transaction, device: &Description, now: i64) -> Resu
     }
 }
 
+/// A device that is managed says its serial number for the first time. A row that nobody manages and that has the same number is
+/// about the same device, and becomes part of the device's own, unless the two belong to different teams.
+pub(crate) async fn meet(transaction: &Transaction, own: Model, serial: &str, now: i64) -> Result<Model, StoreError> {
+    let known = Entity::find().filter(Column::Serial.eq(serial)).filter(Column::Id.ne(own.id)).one(transaction).await?;
+    let Some(other) = known else { return Ok(own) };
+    let one_team = own.team_id.is_none() || other.team_id.is_none() || own.team_id == other.team_id;
+    let both = |mine: &str, others: &str| mine.is_empty() || others.is_empty() || mine == others;
+    if !one_team || !both(&own.platform, &other.platform) {
+        return Ok(own);
+    }
+    absorb(transaction, own, other, now).await
+}
+
 /// Puts everything of one row into another one, and takes the row away. A row with enrollments stays: its queues and its
 /// certificates are its own.
 async fn absorb(transaction: &Transaction, mut keep: Model, other: Model, now: i64) -> Result<Model, StoreError> {

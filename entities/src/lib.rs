@@ -73,6 +73,7 @@ pub mod webhook_delivery;
 pub mod webhook_event;
 pub mod webhook_key;
 pub mod windows_enrollment;
+pub mod windows_host;
 mod writer;
 
 pub use store::{Reader, StoreError};

@@ -33,6 +33,7 @@ use device::agent;
 use device::apple::{mdm, wrong_method};
 use device::enroll::profile;
 use device::scep::scep;
+use device::windows::management;
 use error::{ApiError, DeviceError};
 
 /// How long an admin waits for an actor.
@@ -81,6 +82,9 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/mdm/apple/scep", handler: || web::to(scep) },
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
     Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
+
+    Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
+    Route { who: Who::EnrolledDevice, methods: "POST", path: "/api/mdm/microsoft/management", handler: || web::to(management) },
 
     Route { who: Who::Agent, methods: "HEAD", path: "/api/fleet/orbit/ping", handler: || web::to(agent::orbit_ping) },
     Route { who: Who::Agent, methods: "POST", path: "/api/fleet/orbit/enroll", handler: || web::to(agent::orbit_enroll) },

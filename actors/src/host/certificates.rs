@@ -82,7 +82,11 @@ impl Host {
         let Some(device) = self.channels.iter().find(|channel| channel.id == sender.channel.device_id) else {
             return at_once(Err(Refusal::Forbidden("the certificate belongs to another device")));
         };
-        let (device, fingerprint) = (device.row, sender.fingerprint);
+        self.vouch_for_row(sender.fingerprint, device.row)
+    }
+
+    /// The same for the device channel with this row.
+    pub(super) fn vouch_for_row(&mut self, fingerprint: Fingerprint, device: i64) -> Turn<()> {
         match self.certificates.known(fingerprint, device) {
             Known::Bound { .. } => at_once(Ok(())),
             Known::Renewal => self.adopt_certificate(fingerprint, device),

@@ -8,6 +8,7 @@ use protocol::time::Timestamp;
 
 use super::bodies::Bodies;
 use super::window::window;
+use super::windows::Windows;
 
 /// One channel.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Channel {
     pub(super) queue: Queue,
     /// Texts of pending commands, where they are at hand.
     pub(super) bodies: Bodies,
+    /// What a Windows device has besides.
+    pub(super) windows: Option<Box<Windows>>,
 }
 
 /// Where a channel is pushed to.
@@ -47,7 +50,7 @@ impl std::fmt::Debug for PushTarget {
 }
 
 impl Channel {
-    /// A channel as its rows say; `None` when its kind is not one of Apple's or its name cannot be one.
+    /// A channel as its rows say; `None` when nobody knows its kind or its name cannot be one.
     pub(super) fn load(
         row: &enrollment::Model,
         rows: &queue_window::Window,
@@ -58,6 +61,9 @@ impl Channel {
         let wake_at = wake_at.filter(|_| !window.entries.is_empty() || window.more);
         let mut channel = Self::empty(row)?;
         channel.queue = Queue::load(window, seed ^ row.id.unsigned_abs().rotate_left(32), wake_at);
+        if channel.kind == ChannelKind::Windows {
+            channel.queue = channel.queue.without_pushes();
+        }
         Some(channel)
     }
 
@@ -73,6 +79,7 @@ impl Channel {
             push: None,
             queue: Queue::default(),
             bodies: Bodies::default(),
+            windows: None,
         };
         channel.take(row);
         Some(channel)
@@ -92,6 +99,9 @@ impl Channel {
         self.ended = true;
         self.queue.clear();
         self.bodies = Bodies::default();
+        if let Some(windows) = &mut self.windows {
+            (windows.session, windows.answered) = (None, None);
+        }
     }
 
     /// Applies a decision that is durable now.
@@ -112,7 +122,8 @@ impl Channel {
         self.bodies.forget(entry);
     }
 
-    fn forget_ended(&mut self, changes: &[Change]) {
+    /// Lets go of the texts of commands that ended.
+    pub(super) fn forget_ended(&mut self, changes: &[Change]) {
         changes.iter().filter(|change| change.state.is_terminal()).for_each(|change| self.bodies.forget(change.id));
     }
 }

@@ -21,11 +21,15 @@ pub mod due;
 pub mod enqueued;
 mod life;
 pub mod observe;
+pub mod prove;
 pub mod pushed;
 pub mod report;
+pub mod session;
+mod session_end;
 mod tell;
 pub mod token_update;
 mod window;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +46,7 @@ use protocol::time::Timestamp;
 
 use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
+use crate::digests::Digests;
 use crate::feed::{Feed, What};
 use crate::hosts::{HostGuard, Resident};
 use crate::pusher::Pusher;
@@ -50,12 +55,15 @@ use crate::singleton::answers;
 use crate::webhooks::Outlets;
 use certificates::Certificates;
 use channel::Channel;
+use windows::Windows;
 
 /// How hosts behave.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
     /// Rules of the command queue.
     pub queue: Policy,
+    /// The same for Windows devices, which come by themselves.
+    pub windows: Policy,
     /// A host that did nothing for so long, and has nothing due, gives its memory back.
     pub idle: Duration,
 }
@@ -71,6 +79,8 @@ pub struct HostParts {
     pub clock: Clock,
     /// Remembers who spoke when.
     pub seen: Seen,
+    /// The nonces of devices without a certificate.
+    pub digests: Digests,
     /// Pushes to Apple devices.
     pub pusher: Arc<dyn Pusher>,
     /// Who wants to be told of what.
@@ -140,7 +150,16 @@ type Turn<T> = LocalBoxActorFuture<Host, Answer<T>>;
 
 impl Default for HostConfig {
     fn default() -> Self {
-        Self { queue: Policy::default(), idle: Duration::from_secs(900) }
+        Self::new(Policy::default(), Duration::from_secs(900))
+    }
+}
+
+impl HostConfig {
+    /// Hosts that follow these rules.
+    pub fn new(queue: Policy, idle: Duration) -> Self {
+        // A Windows device that cannot read a command says nothing about it: three times are enough.
+        let windows = Policy { max_attempts: queue.max_attempts.min(3), ..queue.clone() };
+        Self { queue, windows, idle }
     }
 }
 
@@ -205,6 +224,11 @@ impl Host {
         let channels = rows.enrollments.iter().zip(&rows.windows);
         self.channels =
             channels.filter_map(|(row, window)| Channel::load(row, window, seed, self.stored_wake_at)).collect();
+        for row in &rows.windows_enrollments {
+            if let Some(channel) = self.channel_of_row(row.enrollment_id) {
+                channel.windows = Some(Box::new(Windows::load(row)));
+            }
+        }
         self.channels.shrink_to_fit(); // most hosts have one channel, and there are many hosts
         self.standing = Standing::Ready;
     }

@@ -145,7 +145,7 @@ impl Host {
 
     /// The change of the row's wake-up time that goes along with other rows: where it says that the host is due soon although
     /// nothing is, a little write now saves a whole one then.
-    fn wake_along(&self, wake_at: Option<Timestamp>, nothing_else: bool) -> Option<Wake> {
+    pub(super) fn wake_along(&self, wake_at: Option<Timestamp>, nothing_else: bool) -> Option<Wake> {
         let soon = self.now().plus(SOON);
         let stored = self.stored_wake_at.filter(|stored| *stored < soon && !nothing_else);
         match stored.filter(|stored| wake_at.is_none_or(|at| at > *stored)) {
@@ -175,13 +175,23 @@ impl Host {
 }
 
 /// The text of a command. One that does not open is parked, so that it does not stand in the way of those behind it.
-async fn read_body(reader: &Reader, writer: &Writer, entry: i64, now: Timestamp) -> Result<Bytes, StoreError> {
+pub(super) async fn read_body(
+    reader: &Reader,
+    writer: &Writer,
+    entry: i64,
+    now: Timestamp,
+) -> Result<Bytes, StoreError> {
     let body = command::body_of_entry(reader, entry).await;
     if let Err(StoreError::Unreadable(_)) = body {
-        tracing::error!(queue.entry = entry, "the command cannot be read and is parked");
-        queue_entry::park(writer, entry, now.millis()).await?;
+        park(writer, entry, now).await?;
     }
     body.map(Bytes::from)
+}
+
+/// Takes a command that cannot be read out of the way.
+pub(super) async fn park(writer: &Writer, entry: i64, now: Timestamp) -> Result<(), StoreError> {
+    tracing::error!(queue.entry = entry, "the command cannot be read and is parked");
+    queue_entry::park(writer, entry, now.millis()).await.map(|_| ())
 }
 
 fn rows_of(enrollment_id: i64, decision: &Decision, report: Report, now: Timestamp) -> Rows {

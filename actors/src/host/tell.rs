@@ -13,6 +13,7 @@ use protocol::queue::{Change, State};
 use protocol::webhook::{Event, Topic};
 use reqwest::Url;
 
+use super::channel::Channel;
 use super::{Host, Sender, Turn, at_once};
 
 impl Host {
@@ -46,12 +47,7 @@ impl Host {
             return Vec::new();
         }
         let Some(channel) = self.channel_of_row(row) else { return Vec::new() };
-        let names = apple::channel::Channel {
-            kind: channel.kind,
-            id: channel.id.clone(),
-            device_id: channel.id.device(),
-            user: None,
-        };
+        let names = names_of(channel);
         let ended = changes.iter().filter(|change| change.state.is_terminal());
         let ended: Vec<(State, Option<String>)> = ended
             .map(|change| (change.state, channel.queue.get(change.id).map(|entry| entry.uuid.as_str().to_owned())))
@@ -62,6 +58,12 @@ impl Host {
             ..Event::new(Topic::CommandEnded, &names)
         };
         ended.into_iter().flat_map(|one| self.tell(Topic::CommandEnded, false, || event(one))).collect()
+    }
+
+    /// The end of a Windows device's management, where any webhook wants to know of it.
+    pub(super) fn tell_left(&mut self, row: i64, body: &[u8]) -> Vec<NewEvent> {
+        let Some(names) = self.channel_of_row(row).map(|channel| names_of(channel)) else { return Vec::new() };
+        self.tell(Topic::CheckOut, false, || Event::new(Topic::CheckOut, &names).with_payload(body))
     }
 
     /// Writes what webhooks are told of a message that changes nothing else.
@@ -94,6 +96,12 @@ impl Host {
             webhooks,
         }]
     }
+}
+
+/// What webhooks call a channel.
+fn names_of(channel: &Channel) -> apple::channel::Channel {
+    let (kind, id) = (channel.kind, channel.id.clone());
+    apple::channel::Channel { kind, device_id: id.device(), id, user: None }
 }
 
 /// The parameters of a query; of several with one name the first counts.

@@ -120,7 +120,7 @@ impl Stage {
             }
             let faults = Faults::planned(plan).in_steps(IO.handle().clone());
             let stores = entities::store::open_with(&self.url(), clock.now().millis(), &faults).await.unwrap();
-            let host = HostConfig { queue: policy(), idle: Duration::from_secs(20) };
+            let host = HostConfig::new(policy(), Duration::from_secs(20));
             let config = Config { host: Arc::new(host), ..Config::default() };
             let io = tokio::runtime::Handle::current();
             let parts = Parts::pushing_to(pusher, stores, clock, io, config, vec![Arbiter::current()]);

@@ -75,6 +75,29 @@ pub struct Decision {
     pub wants_more: bool,
     /// When something is due afterwards; see [`Queue::wake_at`].
     pub wake_at: Option<Timestamp>,
+    after: After,
+}
+
+/// Everything that one message leads to whose device answers, and takes, several commands at a time. Make `changes` and the
+/// filings durable, then give it to [`Queue::adopt_round`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Changed rows, each at most once.
+    pub changes: Vec<Change>,
+    /// What to keep of which of the reports, by their places; nothing is to be kept of the others.
+    pub filings: Vec<(usize, Filing)>,
+    /// What to reply, in this order.
+    pub next: Vec<Handout>,
+    /// See [`Decision::wants_more`].
+    pub wants_more: bool,
+    /// See [`Decision::wake_at`].
+    pub wake_at: Option<Timestamp>,
+    after: After,
+}
+
+/// What the queue is like once a decision is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct After {
     session: Session,
     wakeups: Wakeups,
 }
@@ -86,35 +109,75 @@ impl Queue {
     /// Looks at a report and decides; changes nothing.
     pub fn decide(&self, heard: &Heard<'_>, now: Timestamp, policy: &Policy) -> Decision {
         let session = self.session.after(heard.answer);
-        let mut changes = Vec::new();
-        let filing = self.file(heard, now, &mut changes);
-        let reported = self.reported(heard).map(|slot| slot.entry.id);
-        let lanes = self.lanes.as_ref();
-        let next = lanes.and_then(|lanes| {
-            let chosen = choose(lanes, session, reported, &mut changes, now, policy);
+        let round = self.round(session, std::slice::from_ref(heard), 1, now, policy);
+        let Round { changes, mut filings, mut next, wants_more, wake_at, after } = round;
+        let filing = filings.pop().map_or(Filing::Nothing, |(_, filing)| filing);
+        Decision { changes, filing, next: next.pop(), wants_more, wake_at, after }
+    }
+
+    /// Looks at all the reports of one message and decides; changes nothing. `begins`: the message begins a session. At most
+    /// `most` commands are handed out. One that was handed out in vain before goes alone: if the device cannot read it, the
+    /// others do not suffer.
+    pub fn decide_round(
+        &self,
+        begins: bool,
+        heard: &[Heard<'_>],
+        most: usize,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Round {
+        let session = if begins { self.session.after(Answer::Idle) } else { self.session };
+        self.round(Session { begins, ..session }, heard, most, now, policy)
+    }
+
+    fn round(&self, session: Session, heard: &[Heard<'_>], most: usize, now: Timestamp, policy: &Policy) -> Round {
+        let (mut changes, mut filings, mut reported) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, one) in heard.iter().enumerate() {
+            let slot = self.reported(one).map(|slot| slot.entry.id);
+            if slot.is_some_and(|id| reported.contains(&id)) {
+                continue; // the first word stands
+            }
+            match self.file(one, now, &mut changes) {
+                Filing::Nothing => {}
+                filing => filings.push((place, filing)),
+            }
+            reported.extend(slot);
+        }
+        let mut next = Vec::new();
+        if let Some(lanes) = &self.lanes {
+            let chosen = choose(lanes, session, (&reported, most), &mut changes, now, policy);
             let_down(lanes, &mut changes, now);
-            changes.extend(chosen.map(|entry| handed_out(entry, now)));
-            chosen.map(|entry| Handout { id: entry.id, uuid: entry.uuid.clone() })
-        });
+            changes.extend(chosen.iter().map(|entry| handed_out(entry, now)));
+            next.extend(chosen.iter().map(|entry| Handout { id: entry.id, uuid: entry.uuid.clone() }));
+        }
         let outlook = self.outlook(session, &changes);
-        let wakeups = match &next {
-            Some(_) => self.wakeups.session_goes_on(now, policy),
-            None => self.wakeups.session_ended(outlook, now, policy),
+        let wakeups = match next.is_empty() {
+            false => self.wakeups.session_goes_on(now, policy),
+            true => self.wakeups.session_ended(outlook, now, policy),
         };
         let push_at = wakeups.push_at(outlook != Outlook::NothingLeft);
         let wake_at = super::earlier(push_at, self.first_expiry_without(&changes));
-        let wants_more = next.is_none() && self.more_in_rows();
-        Decision { changes, filing, next, wants_more, wake_at, session, wakeups }
+        let wants_more = next.is_empty() && self.more_in_rows();
+        Round { changes, filings, next, wants_more, wake_at, after: After { session, wakeups } }
     }
 
     /// Applies a decision that is durable now.
     pub fn adopt(&mut self, decision: &Decision) {
-        self.session = decision.session;
-        self.wakeups = decision.wakeups;
+        self.adopt_changes(decision.after, &decision.changes);
+    }
+
+    /// Applies a round that is durable now.
+    pub fn adopt_round(&mut self, round: &Round) {
+        self.adopt_changes(round.after, &round.changes);
+    }
+
+    fn adopt_changes(&mut self, after: After, changes: &[Change]) {
+        self.session = after.session;
+        self.wakeups = after.wakeups;
         if let Some(lanes) = &mut self.lanes {
-            lanes.begin_session(decision.session.number);
+            lanes.begin_session(after.session.number);
         }
-        self.apply(&decision.changes);
+        self.apply(changes);
     }
 
     /// The pending command that a report speaks of.
@@ -163,36 +226,45 @@ impl Queue {
     }
 }
 
-/// The next command to go; ones that were handed out in vain too often are parked on the way.
+/// The next commands to go, `most` at most and none that was `reported` just now; ones that were handed out in vain too often
+/// are parked on the way.
 fn choose<'l>(
     lanes: &'l Lanes,
     session: Session,
-    reported: Option<i64>,
+    (reported, most): (&[i64], usize),
     changes: &mut Vec<Change>,
     now: Timestamp,
     policy: &Policy,
-) -> Option<&'l Entry> {
-    let released = changes.first().filter(|change| change.state.is_terminal()).map(|change| (change.id, change.state));
-    let mut last = None;
-    while let Some(slot) = lanes.next_after(last, session.open_lanes(), released.map(|(id, _)| id)) {
+) -> Vec<&'l Entry> {
+    let ended = changes.iter().filter(|change| change.state.is_terminal());
+    let released: Vec<(i64, State)> = ended.map(|change| (change.id, change.state)).collect();
+    let (mut chosen, mut last, most_changes): (Vec<&Entry>, _, _) = (Vec::new(), None, changes.len() + PARKED_AT_ONCE);
+    while let Some(slot) = lanes.next_after(last, session.open_lanes(), &released) {
         let entry = &slot.entry;
         if !lanes.covers(entry.place()) {
             break; // others in rows come before it
         }
         last = Some(entry.place());
-        let is_released = |(id, ended)| entry.after == Some(id) && !entry.is_let_down_by(ended);
-        let blocked = lanes.is_blocked(entry) && !released.is_some_and(is_released);
-        if blocked || Some(entry.id) == reported || !may_go(slot, session, now, policy) {
+        let is_released = |(id, ended): &(i64, State)| entry.after == Some(*id) && !entry.is_let_down_by(*ended);
+        let blocked = lanes.is_blocked(entry) && !released.iter().any(is_released);
+        if blocked || reported.contains(&entry.id) || !may_go(slot, session, now, policy) {
             continue;
         }
-        if entry.attempts < policy.max_attempts {
-            return Some(entry);
+        if entry.attempts >= policy.max_attempts {
+            if changes.len() < most_changes {
+                changes.push(entry.changed(State::Parked, now));
+            }
+            continue;
         }
-        if changes.len() <= PARKED_AT_ONCE {
-            changes.push(entry.changed(State::Parked, now));
+        if entry.attempts > 0 && !chosen.is_empty() {
+            break;
+        }
+        chosen.push(entry);
+        if entry.attempts > 0 || chosen.len() >= most {
+            break;
         }
     }
-    None
+    chosen
 }
 
 /// Cancels those that need the success of a command which ends otherwise, and those that need theirs.

@@ -88,12 +88,12 @@ impl Lanes {
     }
 
     /// The first command after `last` in these lanes and among those that wait for `released`.
-    pub(super) fn next_after(&self, last: Option<Place>, open: &[Lane], released: Option<i64>) -> Option<&Slot> {
+    pub(super) fn next_after(&self, last: Option<Place>, open: &[Lane], released: &[(i64, State)]) -> Option<&Slot> {
         let after = last.map_or(Unbounded, Excluded);
         let in_lanes = open.iter().filter_map(|lane| self.lanes[*lane as usize].range((after, Unbounded)).next());
-        let followers = released.and_then(|id| {
-            let from = (Excluded((id, last.unwrap_or(FIRST))), Unbounded);
-            self.followers.range(from).next().filter(|(waits_for, _)| *waits_for == id).map(|(_, place)| place)
+        let followers = released.iter().filter_map(|(id, _)| {
+            let from = (Excluded((*id, last.unwrap_or(FIRST))), Unbounded);
+            self.followers.range(from).next().filter(|(waits_for, _)| waits_for == id).map(|(_, place)| place)
         });
         in_lanes.chain(followers).min().and_then(|place| self.slots.get(&place.1))
     }

@@ -14,7 +14,7 @@ mod wakeups;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Answer, Decision, Filing, Handout, Heard, OrphanReason};
+pub use decide::{Answer, Decision, Filing, Handout, Heard, OrphanReason, Round};
 pub use entry::{Change, Entry, Policy, State};
 pub use wakeups::Wakeups;
 
@@ -62,6 +62,12 @@ impl Queue {
         queue.wakeups = Wakeups::load(seed, wake_at);
         queue.extend(window);
         queue
+    }
+
+    /// The same queue for a device that asks for work by itself and cannot be pushed (Windows).
+    #[must_use]
+    pub fn without_pushes(self) -> Self {
+        Self { wakeups: self.wakeups.never(), ..self }
     }
 
     /// Takes in what rows hold, where memory does not yet: a longer window, or commands that nobody told it of. Returns

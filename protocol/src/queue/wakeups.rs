@@ -17,6 +17,8 @@ pub struct Wakeups {
     rest_until: Option<Timestamp>,
     /// A push that is owed even without work, for example the second one after an enrollment.
     owed: bool,
+    /// The device asks for work by itself, and nothing wakes it before it does.
+    polls: bool,
     seed: u64,
 }
 
@@ -39,11 +41,15 @@ impl Wakeups {
     }
 
     pub(super) fn cleared(self) -> Self {
-        Self { seed: self.seed, ..Self::default() }
+        Self { seed: self.seed, polls: self.polls, ..Self::default() }
+    }
+
+    pub(super) fn never(self) -> Self {
+        Self { polls: true, ..self }
     }
 
     pub(super) fn push_at(self, work_is_left: bool) -> Option<Timestamp> {
-        let push_at = self.push_at.filter(|_| work_is_left || self.owed)?;
+        let push_at = self.push_at.filter(|_| (work_is_left || self.owed) && !self.polls)?;
         Some(self.rest_until.map_or(push_at, |rest| rest.max(push_at)))
     }
 

@@ -6,9 +6,9 @@
 //!
 //! Start with [`xml`].
 
+pub mod session;
+pub mod syncml;
 pub mod xml;
 
 /// What devices call this server's enrollment; it stands in node addresses, so it holds nothing that needs escaping.
 pub const PROVIDER_ID: &str = "Rookery";
-/// Where devices hold their management sessions; the standard path and Fleet's. Whatever query stands behind it means nothing.
-pub const MANAGEMENT_PATHS: [&str; 2] = ["/ManagementServer/MDM.svc", "/api/mdm/microsoft/management"];

@@ -4,3 +4,4 @@ pub mod agent;
 pub mod apple;
 pub mod enroll;
 pub mod scep;
+pub mod windows;

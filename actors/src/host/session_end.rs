@@ -1,0 +1,233 @@
+//! How a message of a Windows device ends: its rows are committed, memory adopts them, and the device gets its answer. And how its
+//! management ends.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use entities::turn::{NewOrphan, NewResult, Turn as Rows};
+use entities::windows_host::{self, Said};
+use entities::{enrollment, orphan_result};
+use openssl::sha::sha256;
+use protocol::ids::{CommandUuid, serial_number};
+use protocol::queue::{Filing, OrphanReason, Round as Decision, State};
+use protocol::time::Timestamp;
+use protocol::windows::session::{self, Round};
+use protocol::windows::syncml::Command;
+
+use super::report::entry_change;
+use super::session::{Managed, Work};
+use super::{Host, Turn, at_once};
+use crate::fault;
+use crate::feed::What;
+
+/// The longest answer; more commands wait for the next message. A single longer one goes alone.
+const MAX_ANSWER_BYTES: usize = 512 * 1024;
+/// What is kept of a message that speaks of commands nobody waits for, in bytes.
+const MAX_ORPHAN_BYTES: usize = 64 * 1024;
+
+impl Host {
+    /// Writes what the device said about itself, once it was asked.
+    pub(super) fn take_facts(&mut self, work: Work) -> Turn<Managed> {
+        let linked = self.windows(work.row).is_none_or(|windows| windows.linked);
+        let Some(facts) = session::facts(&work.message).filter(|_| !linked) else { return self.meet_strangers(work) };
+        let serial = facts.serial.as_deref().and_then(serial_number).map(str::to_owned);
+        if serial.is_none() {
+            tracing::info!(host.id = self.id.0, "the device has no serial number of its own");
+        }
+        let said = Said {
+            enrollment_id: work.row,
+            host_id: self.id.0,
+            serial,
+            os_version: facts.os_version,
+            hardware_model: work.message.dev_info("Mod").map(str::to_owned),
+            computer_name: facts.computer_name,
+            at: self.now().millis(),
+        };
+        let writer = self.parts.writer.clone();
+        let describing = async move { windows_host::describe(&writer, said).await };
+        Box::pin(describing.into_actor(self).then(move |described, host, context| {
+            if let Err(refusal) = host.settle(described, context) {
+                return at_once(Err(refusal));
+            }
+            if let Some(windows) = host.windows(work.row) {
+                windows.linked = true;
+            }
+            host.meet_strangers(work)
+        }))
+    }
+
+    /// Composes the answer and commits.
+    pub(super) fn answer(
+        &mut self,
+        work: Work,
+        round: Round,
+        mut decision: Decision,
+        commands: Vec<Command>,
+    ) -> Turn<Managed> {
+        let texts: Vec<String> = commands.iter().map(Command::body).collect();
+        let fits = fitting(&texts);
+        if fits < texts.len() {
+            return self.consider(Work { most: fits, ..work });
+        }
+        let asks = work.begins && self.windows(work.row).is_some_and(|windows| !windows.linked);
+        let (text, goes_on) = session::reply(&work.message, &round, asks, &texts);
+        let unenrolls = commands.iter().find(|command| is_unenroll(command)).map(|command| command.uuid().clone());
+        let answer = Bytes::from(text);
+        let now = self.now();
+        let mut rows = self.session_rows(&work, &round, &mut decision, unenrolls.as_ref(), now);
+        let others = self.channels.iter().filter(|channel| channel.row != work.row);
+        let others_wake_at = others.filter_map(|channel| channel.queue.wake_at()).min();
+        rows.wake = self.wake_along(decision.wake_at.into_iter().chain(others_wake_at).min(), rows.is_empty());
+        self.guard.suspect(decision.next.first().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id)));
+        fault::point_with("host.session.decided", decision.next.first().map(|next| &next.uuid));
+        let (wake, nothing) = (rows.wake, rows.is_empty());
+        let writer = self.parts.writer.clone();
+        let committing = async move { if nothing { Ok(()) } else { writer.host_turn(rows).await } };
+        Box::pin(committing.into_actor(self).then(move |committed, host, context| {
+            fault::point("host.session.committed");
+            if let Err(refusal) = host.settle(committed, context) {
+                return at_once(Err(refusal));
+            }
+            host.stored(wake);
+            let row = work.row;
+            host.adopt_session(work, round, &decision, commands, goes_on.then(|| answer.clone()));
+            host.rearm(context);
+            match unenrolls {
+                Some(_) => host.end_channel(row, Bytes::new(), answer),
+                None => at_once(Ok(Managed::Answer(answer))),
+            }
+        }))
+    }
+
+    fn session_rows(
+        &mut self,
+        work: &Work,
+        round: &Round,
+        decision: &mut Decision,
+        unenrolls: Option<&CommandUuid>,
+        now: Timestamp,
+    ) -> Rows {
+        let mut rows = Rows::default();
+        for (place, filing) in &decision.filings {
+            let finished = round.finished.get(*place);
+            match filing {
+                Filing::Nothing => {}
+                Filing::Result(entry_id) => rows.results.extend(finished.map(|(_, outcome)| NewResult {
+                    entry_id: *entry_id,
+                    status: outcome.status.clone(),
+                    body: outcome.body.clone().into_bytes(),
+                    received_at: now.millis(),
+                })),
+                Filing::Orphan(reason) => rows.orphans.extend(work.orphan(*place - round.finished.len(), *reason, now)),
+            }
+        }
+        // The device says nothing about the command that ends its management: having sent it is all there is.
+        let ends = unenrolls.and_then(|uuid| decision.next.iter().find(|next| next.uuid == *uuid));
+        if let Some(id) = ends.map(|next| next.id) {
+            let sent = decision.changes.iter_mut().find(|change| change.id == id);
+            sent.into_iter().for_each(|change| change.state = State::Acknowledged);
+            let (status, body) = ("sent".to_owned(), Vec::new());
+            rows.results.push(NewResult { entry_id: id, status, body, received_at: now.millis() });
+        }
+        rows.entries = decision.changes.iter().map(entry_change).collect();
+        rows.events = self.tell_ended(work.row, &decision.changes);
+        self.noted.clear();
+        if work.begins {
+            self.note(What::CheckedIn);
+        }
+        for next in std::iter::once(None).chain(decision.next.iter().map(|next| Some(next.id))) {
+            let of_this = decision.changes.iter().filter(|change| match next {
+                Some(id) => change.id == id,
+                None => decision.next.iter().all(|next| next.id != change.id),
+            });
+            let changes: Vec<_> = of_this.cloned().collect();
+            self.note_changes(work.row, &changes, next);
+        }
+        rows
+    }
+
+    fn adopt_session(
+        &mut self,
+        work: Work,
+        round: Round,
+        decision: &Decision,
+        commands: Vec<Command>,
+        answer: Option<Bytes>,
+    ) {
+        let Some(channel) = self.channel_of_row(work.row) else { return };
+        channel.queue.adopt_round(decision);
+        channel.forget_ended(&decision.changes);
+        let Some(windows) = &mut channel.windows else { return };
+        let session = work.session.after(&work.message.header, round, commands);
+        windows.session = answer.is_some().then_some(session);
+        windows.answered = answer.map(|answer| (sha256(&work.body), answer));
+    }
+
+    /// The device, or its user, ended its management. What it was told to do so with is done.
+    pub(super) fn leave(&mut self, work: Work) -> Turn<Managed> {
+        let (text, _) = session::reply(&work.message, &Round::default(), false, &[]);
+        if self.channel_of_row(work.row).is_none_or(|channel| !channel.enabled) {
+            return at_once(Ok(Managed::Answer(text.into())));
+        }
+        self.end_channel(work.row, work.body, text.into())
+    }
+
+    /// Ends a channel, and with it the host's management.
+    fn end_channel(&mut self, row: i64, body: Bytes, answer: Bytes) -> Turn<Managed> {
+        let (writer, host_id, at) = (self.parts.writer.clone(), self.id.0, self.now().millis());
+        let events = self.tell_left(row, &body);
+        self.note(What::Unenrolled);
+        let left = enrollment::CheckedOut { host_id, enrollments: vec![row], off: true, at, events };
+        let storing = async move { enrollment::check_out(&writer, left).await };
+        Box::pin(storing.into_actor(self).map(move |stored, host, context| {
+            host.settle(stored, context)?;
+            if let Some(channel) = host.channel_of_row(row) {
+                channel.end();
+            }
+            tracing::info!(host.id = host_id, "is no longer managed");
+            host.rearm(context);
+            Ok(Managed::Answer(answer))
+        }))
+    }
+
+    /// A device whose management has ended here, and that does not know it yet: it is told to end it.
+    pub(super) fn send_away(&mut self, work: &Work) -> Turn<Managed> {
+        let leaving = Command::unenroll(uuid::Uuid::new_v4().into()).ok().filter(|_| work.begins);
+        let texts: Vec<String> = leaving.iter().map(Command::body).collect();
+        let (text, _) = session::reply(&work.message, &Round::default(), false, &texts);
+        at_once(Ok(Managed::Answer(text.into())))
+    }
+}
+
+impl Work {
+    /// What is kept of a report about a command that nobody waits for.
+    fn orphan(&self, place: usize, reason: OrphanReason, now: Timestamp) -> Option<NewOrphan> {
+        let (uuid, code, _) = self.reported().into_iter().nth(place)?;
+        let body = if self.body.len() <= MAX_ORPHAN_BYTES { self.body.to_vec() } else { Vec::new() };
+        Some(NewOrphan {
+            enrollment_id: self.row,
+            command_uuid: uuid.as_str().to_owned(),
+            status: code.to_string(),
+            reason: match reason {
+                OrphanReason::Unknown => orphan_result::UNKNOWN,
+                OrphanReason::Late => orphan_result::LATE,
+            },
+            body,
+            received_at: now.millis(),
+        })
+    }
+}
+
+/// How many of these texts go into one answer; one at least.
+fn fitting(texts: &[String]) -> usize {
+    let mut bytes = 0;
+    let fit = texts.iter().take_while(|text| {
+        bytes += text.len();
+        bytes <= MAX_ANSWER_BYTES
+    });
+    fit.count().max(1)
+}
+
+fn is_unenroll(command: &Command) -> bool {
+    let target = command.request_type();
+    target.starts_with("./Device/Vendor/MSFT/DMClient/Provider/") && target.ends_with("/Unenroll")
+}

@@ -1,0 +1,122 @@
+//! Tables `windows_enrollment` and `host`, as management sessions need them: who is known under a device's name, and which host
+//! a device turns out to be.
+
+use sea_orm::QuerySelect;
+use sea_orm::entity::prelude::*;
+use sea_orm::{QueryOrder, Set};
+
+use crate::enrollment;
+use crate::host::{self, Description};
+use crate::windows_enrollment::{Column, Entity, Model};
+use crate::{Database, Reader, StoreError, Transaction, Writer, host_admission};
+
+/// The kind of a Windows channel: the code of `protocol::apple::ChannelKind::Windows`.
+pub const KIND: i16 = 10;
+/// Hosts that are tried for one name; the newest first.
+const MOST: u64 = 8;
+
+/// What a device says about itself once it is asked.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The enrollment that says so.
+    pub enrollment_id: i64,
+    /// Its host.
+    pub host_id: i64,
+    /// Its serial number; `None` for placeholders.
+    pub serial: Option<String>,
+    /// Its version of Windows.
+    pub os_version: Option<String>,
+    /// Its model.
+    pub hardware_model: Option<String>,
+    /// Its name.
+    pub computer_name: Option<String>,
+    /// When.
+    pub at: i64,
+}
+
+/// The hosts that have an enrollment under this name, also ones that ended; the newest first.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of_device(reader: &Reader, device_id: String) -> Result<Vec<i64>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let rows = enrollment::Entity::find()
+                .select_only()
+                .column(enrollment::Column::HostId)
+                .join(sea_orm::JoinType::InnerJoin, to_enrollment().rev())
+                .filter(Column::DeviceId.eq(device_id))
+                .order_by_desc(enrollment::Column::Enabled)
+                .order_by_desc(enrollment::Column::Id)
+                .limit(MOST);
+            let mut hosts: Vec<i64> = rows.into_tuple::<i64>().all(&database).await?;
+            let mut seen = std::collections::HashSet::new();
+            hosts.retain(|host| seen.insert(*host));
+            Ok(hosts)
+        })
+        .await
+}
+
+/// What Windows channels are, of a host's channels.
+pub(crate) async fn of_channels(database: &Database, channels: &[enrollment::Model]) -> Result<Vec<Model>, StoreError> {
+    let windows: Vec<i64> = channels.iter().filter(|row| row.kind == KIND).map(|row| row.id).collect();
+    if windows.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(Entity::find().filter(Column::EnrollmentId.is_in(windows)).all(database).await?)
+}
+
+/// Writes what a device said about itself, and makes one host of two, if an agent or an import knows the same serial number and no
+/// management of its own. One that is managed, or that belongs to another team, stays apart: a serial number is a claim.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn describe(writer: &Writer, said: Said) -> Result<(), StoreError> {
+    writer.run(said, |transaction, said| Box::pin(describe_in(transaction, said))).await
+}
+
+async fn describe_in(transaction: &Transaction, said: Said) -> Result<(), StoreError> {
+    let Some(own) = host::Entity::find_by_id(said.host_id).one(transaction).await? else {
+        return Err(StoreError::Conflict(format!("host {} is gone", said.host_id)));
+    };
+    let own = match said.serial.as_deref().filter(|_| own.serial.is_none()) {
+        Some(serial) => host_admission::meet(transaction, own, serial, said.at).await?,
+        None => own,
+    };
+    let description = Description {
+        uuid: String::new(),
+        serial: said.serial,
+        platform: own.platform.clone(),
+        hardware_model: said.hardware_model.unwrap_or_else(|| own.hardware_model.clone()),
+        computer_name: said.computer_name.unwrap_or_else(|| own.computer_name.clone()),
+        os_version: said.os_version.unwrap_or_else(|| own.os_version.clone()),
+        build_version: own.build_version.clone(),
+    };
+    host_admission::describe(transaction, own.id, &description, said.at).await?;
+    Entity::update_many()
+        .col_expr(Column::LinkedAt, said.at.into())
+        .filter(Column::EnrollmentId.eq(said.enrollment_id))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Remembers how often a device was told to ask for work.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn set_poll(writer: &Writer, enrollment_id: i64, minutes: i32) -> Result<(), StoreError> {
+    writer
+        .run((enrollment_id, minutes), |transaction, (enrollment_id, minutes)| {
+            Box::pin(async move {
+                let row = crate::windows_enrollment::ActiveModel { poll_minutes: Set(minutes), ..Default::default() };
+                Entity::update_many().set(row).filter(Column::EnrollmentId.eq(enrollment_id)).exec(transaction).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+fn to_enrollment() -> RelationDef {
+    Entity::belongs_to(enrollment::Entity).from(Column::EnrollmentId).to(enrollment::Column::Id).into()
+}

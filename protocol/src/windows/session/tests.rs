@@ -1,0 +1,91 @@
+use super::*;
+use crate::queue::Answer;
+use crate::windows::syncml::{Item, Verb};
+
+fn message(session: &str, number: u32, body: &str) -> Message {
+    let text = format!(
+        "<SyncML xmlns=\"SYNCML:SYNCML1.2\"><SyncHdr><VerDTD>1.2</VerDTD><VerProto>DM/1.2</VerProto><SessionID>{session}\
+         </SessionID><MsgID>{number}</MsgID><Target><LocURI>https://mdm.example.test/m</LocURI></Target><Source><LocURI>DEV\
+         </LocURI></Source></SyncHdr><SyncBody>{body}<Final/></SyncBody></SyncML>"
+    );
+    Message::parse(text.as_bytes(), 1 << 20).unwrap()
+}
+
+fn status(of: &str, code: u16) -> String {
+    format!("<Status><CmdID>9</CmdID><MsgRef>1</MsgRef><CmdRef>{of}</CmdRef><Cmd>Get</Cmd><Data>{code}</Data></Status>")
+}
+
+fn get(name: &str) -> Command {
+    Command::one(CommandUuid::parse(name).unwrap(), Verb::Get, Item::of("./DevDetail/SwV", "null", "")).unwrap()
+}
+
+#[test]
+fn a_session_goes_on_as_long_as_its_numbers_grow() {
+    let first = message("0", 1, "");
+    let session = Session::begin(&first.header, Proof::Certificate, Timestamp::default());
+    assert!(session.goes_on_with(&message("0", 2, "").header));
+    assert!(session.goes_on_with(&message("0", 7, "").header), "numbers may be left out");
+    assert!(!session.goes_on_with(&message("1", 2, "").header));
+    assert!(session.repeats(&first.header) && !session.goes_on_with(&first.header));
+    let session = session.after(&message("0", 2, "").header, Round::default(), []);
+    assert!(
+        !session.goes_on_with(&first.header),
+        "all sessions of some devices have the same name: another one begins"
+    );
+    assert!(session.repeats(&message("0", 2, "").header));
+}
+
+#[test]
+fn what_was_handed_out_is_heard_of_in_any_order() {
+    let first = message("0", 1, "");
+    let session = Session::begin(&first.header, Proof::Certificate, Timestamp::default());
+    let session = session.after(&first.header, Round::default(), [get("a"), get("b"), get("c")]);
+    let said = message("0", 2, &(status("0", 200) + &status("c", 404) + &status("a", 200) + &status("d", 200)));
+    assert_eq!(session.strangers(&said), [CommandUuid::parse("d").unwrap()]);
+    let round = session.hear(&said, Vec::new());
+    let finished: Vec<(&str, Answer)> =
+        round.finished.iter().map(|(uuid, outcome)| (uuid.as_str(), outcome.answer)).collect();
+    assert_eq!(finished, [("a", Answer::Acknowledged), ("c", Answer::Error)]);
+    assert_eq!(round.open.iter().map(|open| open.uuid().as_str()).collect::<Vec<_>>(), ["b"]);
+    let late = session.hear(&message("0", 3, &status("d", 200)), vec![OpenCommand::new(get("d"))]);
+    assert_eq!(late.finished.len(), 1, "one that this session does not hold is heard of, too");
+}
+
+#[test]
+fn a_session_ends_with_an_answer_that_asks_for_none() {
+    let said = message("0", 1, "<Alert><CmdID>2</CmdID><Data>1201</Data></Alert><Replace><CmdID>3</CmdID></Replace>");
+    let (text, goes_on) = reply(&said, &Round::default(), false, &[]);
+    assert!(!goes_on && text.contains("<CmdRef>3</CmdRef><Cmd>Replace</Cmd><Data>200</Data>"), "{text}");
+    assert!(!text.contains("Alert"), "alerts get no status");
+    let (text, goes_on) = reply(&said, &Round::default(), false, &[get("a").body()]);
+    assert!(goes_on && text.contains("<CmdID>a</CmdID>"));
+    let (text, goes_on) = reply(&said, &Round::default(), true, &[]);
+    assert!(goes_on && text.contains("SMBIOSSerialNumber"));
+}
+
+#[test]
+fn a_device_says_which_one_it_is() {
+    let results = "<Results><CmdID>3</CmdID><CmdRef>rookery-serial</CmdRef><Item><Source><LocURI>x</LocURI></Source><Data> PF-0042 \
+                   </Data></Item></Results>";
+    let said = message("0", 2, &(status("rookery-serial", 200) + results + &status("rookery-version", 404)));
+    assert_eq!(facts(&said), Some(Facts { serial: Some("PF-0042".into()), os_version: None, computer_name: None }));
+    assert_eq!(facts(&message("0", 2, &status("rookery-serial", 404))), Some(Facts::default()), "it has none");
+    assert_eq!(facts(&message("0", 2, results)), None, "results without a status are no answer");
+    let session = Session::begin(&said.header, Proof::Certificate, Timestamp::default());
+    assert!(session.strangers(&said).is_empty(), "our own questions are no commands");
+}
+
+#[test]
+fn a_large_object_is_asked_for_to_its_end() {
+    let first = message("0", 1, "");
+    let session = Session::begin(&first.header, Proof::Certificate, Timestamp::default());
+    let session = session.after(&first.header, Round::default(), [get("a")]);
+    let chunk = "<Results><CmdID>3</CmdID><CmdRef>a</CmdRef><Item><Source><LocURI>x</LocURI></Source><Data>1</Data><MoreData/></Item></Results>";
+    let said = message("0", 2, &(status("a", 200) + chunk));
+    let round = session.hear(&said, Vec::new());
+    let (text, goes_on) = reply(&said, &round, false, &[]);
+    assert!(
+        goes_on && text.contains("<Data>1222</Data>") && text.contains("<Cmd>Results</Cmd><Data>213</Data>"),
+        "{text}"
+    );
+}

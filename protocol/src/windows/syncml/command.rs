@@ -1,0 +1,396 @@
+//! A command for Windows hosts: one or more operations on nodes, done in their order.
+//!
+//! Administrators write it as SyncML (a fragment, as Fleet's tools send it) or in our JSON form; either way it is read, checked
+//! and written anew, so that a device never sees what somebody else typed. `CmdID`s are this server's: the command's name, and
+//! behind it the number of the operation ([`WireId`]).
+
+use std::fmt;
+
+use super::message::{Item, MessageError};
+use super::{MAX_NAME_CHARS, METINF, NAMESPACE};
+use crate::ids::CommandUuid;
+use crate::windows::PROVIDER_ID;
+use crate::windows::xml::{self, Document, Element, Fault, Writer};
+
+/// Operations of one command, children counted.
+const MAX_OPERATIONS: usize = 256;
+/// The longest name of a Windows command, in characters.
+const MAX_UUID_CHARS: usize = 64;
+/// What `Format` may say (OMA-TS-DM_StdObj, and Windows).
+const FORMATS: [&str; 11] = ["chr", "int", "bool", "b64", "xml", "node", "null", "bin", "float", "date", "time"];
+
+/// What is done to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Makes a node.
+    Add,
+    /// Sets a node.
+    Replace,
+    /// Takes a node away.
+    Delete,
+    /// Reads a node.
+    Get,
+    /// Does what a node stands for.
+    Exec,
+    /// Does the operations in it, or none of them.
+    Atomic,
+}
+
+/// One operation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// What is done.
+    pub verb: Verb,
+    /// To which nodes, with which data; empty for an `Atomic`.
+    pub items: Vec<Item>,
+    /// What an `Atomic` is made of.
+    pub children: Vec<Operation>,
+}
+
+/// A command.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    uuid: CommandUuid,
+    operations: Vec<Operation>,
+}
+
+/// The `CmdID` of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WireId {
+    /// The name of its command.
+    pub uuid: CommandUuid,
+    /// Its number in the command, from 0.
+    pub index: usize,
+    /// Whether it is a `Replace` that took the place of an `Add` whose node was there already.
+    pub replaces: bool,
+}
+
+/// Why something is not a command. The administrator has to send something else.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// It cannot be read.
+    #[error("The payload isn't valid XML: {0}")]
+    Unreadable(#[from] MessageError),
+    /// It is a whole document.
+    #[error("send the operations alone, without <?xml …?> or other instructions")]
+    Instruction,
+    /// It holds something else than operations.
+    #[error("<{0}> is no command: use Add, Replace, Delete, Get, Exec or Atomic")]
+    NotAnOperation(String),
+    /// An operation without a node, or a node whose address cannot be one.
+    #[error(
+        "every operation needs the address of a node (LocURI), which does not begin with a slash and has no spaces around it"
+    )]
+    LocUri,
+    /// An `Atomic` with something in it that it must not hold.
+    #[error("an Atomic holds Add, Replace, Delete and Exec only, and at least one of them")]
+    Atomic,
+    /// A format that there is none of.
+    #[error("Format must be one of chr, int, bool, b64, xml, node, null, bin, float, date and time")]
+    Format,
+    /// Nothing, or too much.
+    #[error("a command has 1 to {MAX_OPERATIONS} operations")]
+    Count,
+    /// A name that cannot be a `CmdID`.
+    #[error("the command's name must be 1 to {MAX_UUID_CHARS} letters, digits and hyphens, and no number")]
+    Name,
+    /// The JSON form is not as documented.
+    #[error("{0}")]
+    Form(String),
+}
+
+impl Verb {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "Add",
+            Self::Replace => "Replace",
+            Self::Delete => "Delete",
+            Self::Get => "Get",
+            Self::Exec => "Exec",
+            Self::Atomic => "Atomic",
+        }
+    }
+
+    /// Reads its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Add, Self::Replace, Self::Delete, Self::Get, Self::Exec, Self::Atomic]
+            .into_iter()
+            .find(|verb| verb.as_str() == name)
+    }
+}
+
+impl Command {
+    /// Reads a fragment of SyncML of at most `max_bytes` bytes. A single operation's `CmdID` is the command's name, if it can be
+    /// one; other names in it mean nothing.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn parse(fragment: &[u8], max_bytes: usize, fallback: CommandUuid) -> Result<Self, CommandError> {
+        let mut wrapped = format!("<SyncBody xmlns=\"{NAMESPACE}\">").into_bytes();
+        wrapped.extend_from_slice(fragment);
+        wrapped.extend_from_slice(b"</SyncBody>");
+        let document = xml::parse(&wrapped, max_bytes.saturating_add(64)).map_err(|error| match error.fault {
+            Fault::Instruction => CommandError::Instruction,
+            _ => CommandError::Unreadable(error.into()),
+        })?;
+        if !document.root.text.trim().is_empty() {
+            return Err(CommandError::NotAnOperation("text".into()));
+        }
+        let found = &document.root.children;
+        let own = found.first().filter(|_| found.len() == 1).and_then(|first| first.child_text(NAMESPACE, "CmdID"));
+        let uuid = own.and_then(name).unwrap_or(fallback);
+        let operations = found.iter().map(|one| read(&document, one)).collect::<Result<_, _>>()?;
+        Self::new(uuid, operations)
+    }
+
+    /// Reads what [`Command::body`] wrote.
+    ///
+    /// # Errors
+    /// It was written by somebody else.
+    pub fn from_body(body: &[u8], uuid: CommandUuid) -> Result<Self, CommandError> {
+        Self::parse(body, usize::MAX / 2, uuid.clone()).map(|read| Self { uuid, ..read })
+    }
+
+    /// A command of these operations.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn new(uuid: CommandUuid, operations: Vec<Operation>) -> Result<Self, CommandError> {
+        let all = operations.iter().map(|one| 1 + one.children.len()).sum::<usize>();
+        if all == 0 || all > MAX_OPERATIONS {
+            return Err(CommandError::Count);
+        }
+        operations.iter().try_for_each(Operation::check)?;
+        let uuid = name(uuid.as_str()).ok_or(CommandError::Name)?;
+        Ok(Self { uuid, operations })
+    }
+
+    /// One operation on one node.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn one(uuid: CommandUuid, verb: Verb, item: Item) -> Result<Self, CommandError> {
+        Self::new(uuid, vec![Operation { verb, items: vec![item], children: Vec::new() }])
+    }
+
+    /// Ends the device's management by this server (DMClient CSP, `Unenroll`). The device gives no `Status`.
+    ///
+    /// # Errors
+    /// The name is none.
+    pub fn unenroll(uuid: CommandUuid) -> Result<Self, CommandError> {
+        let target = format!("./Device/Vendor/MSFT/DMClient/Provider/{PROVIDER_ID}/Unenroll");
+        Self::one(uuid, Verb::Exec, Item::of(target, "chr", PROVIDER_ID))
+    }
+
+    /// Erases the device (RemoteWipe CSP); `how` is the node, for example `doWipeProtected`.
+    ///
+    /// # Errors
+    /// The name is none.
+    pub fn wipe(uuid: CommandUuid, how: &str) -> Result<Self, CommandError> {
+        Self::one(uuid, Verb::Exec, Item::of(format!("./Device/Vendor/MSFT/RemoteWipe/{how}"), "chr", ""))
+    }
+
+    /// Tells the device how often it asks for work.
+    ///
+    /// # Errors
+    /// The name is none.
+    pub fn poll(uuid: CommandUuid, minutes: i32) -> Result<Self, CommandError> {
+        let target = format!("./Device/Vendor/MSFT/DMClient/Provider/{PROVIDER_ID}/Poll/IntervalForFirstSetOfRetries");
+        Self::one(uuid, Verb::Replace, Item::of(target, "int", &minutes.to_string()))
+    }
+
+    /// The command's name.
+    pub const fn uuid(&self) -> &CommandUuid {
+        &self.uuid
+    }
+
+    /// Its operations.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// What people know it by: the first node that it is about.
+    pub fn request_type(&self) -> &str {
+        let first = self.operations.first().map(|one| one.children.first().unwrap_or(one));
+        first.and_then(|one| one.items.first()).and_then(|item| item.target.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether doing it twice may do harm: whatever executes something.
+    pub fn no_blind_resend(&self) -> bool {
+        self.all().any(|(_, one)| one.verb == Verb::Exec)
+    }
+
+    /// Whether it erases the device.
+    pub fn erases(&self) -> bool {
+        self.all().any(|(_, one)| one.verb == Verb::Exec && one.items.iter().any(Item::is_wipe))
+    }
+
+    /// The operations with their numbers; children follow their `Atomic`.
+    pub fn all(&self) -> impl Iterator<Item = (usize, &Operation)> {
+        self.operations.iter().flat_map(|one| std::iter::once(one).chain(&one.children)).enumerate()
+    }
+
+    /// The operations as a device gets them.
+    pub fn body(&self) -> String {
+        let mut writer = Writer::new();
+        let mut index = 0;
+        for operation in &self.operations {
+            operation.write(&mut writer, &self.uuid, &mut index);
+        }
+        writer.finish()
+    }
+
+    /// The `Add` with this number as a `Replace`, for a device on which its node is there already.
+    pub fn as_replace(&self, index: usize) -> Option<String> {
+        let (_, operation) = self.all().find(|(number, one)| *number == index && one.verb == Verb::Add)?;
+        let id = WireId { uuid: self.uuid.clone(), index, replaces: true };
+        let mut writer = Writer::new();
+        writer.element(Verb::Replace.as_str(), &[], |replace| operation.write_content(replace, &id));
+        Some(writer.finish())
+    }
+}
+
+/// A name that can be a `CmdID`. Numbers are those of other things in a message.
+fn name(text: &str) -> Option<CommandUuid> {
+    let named = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let sound = named && text.len() <= MAX_UUID_CHARS && !text.bytes().all(|byte| byte.is_ascii_digit());
+    CommandUuid::parse(text).filter(|_| sound)
+}
+
+fn read(document: &Document<'_>, element: &Element) -> Result<Operation, CommandError> {
+    let unknown = || CommandError::NotAnOperation(element.name.chars().take(32).collect());
+    let verb = Verb::parse(&element.name).filter(|_| *element.namespace == *NAMESPACE).ok_or_else(unknown)?;
+    let meta = element.child(NAMESPACE, "Meta");
+    let named = |child: &&Element| !matches!(child.name.as_str(), "CmdID" | "Meta" | "Item" | "NoResp");
+    if verb == Verb::Atomic {
+        let children = element.children.iter().filter(named).map(|child| read(document, child));
+        return Ok(Operation { verb, items: Vec::new(), children: children.collect::<Result<_, _>>()? });
+    }
+    if let Some(stray) = element.children.iter().find(named) {
+        return Err(CommandError::NotAnOperation(stray.name.chars().take(32).collect()));
+    }
+    let items = element.children(NAMESPACE, "Item").map(|item| Item::read(document, item, meta));
+    Ok(Operation { verb, items: items.collect::<Result<_, _>>()?, children: Vec::new() })
+}
+
+impl Operation {
+    fn check(&self) -> Result<(), CommandError> {
+        if self.verb == Verb::Atomic {
+            let may = |child: &Operation| !matches!(child.verb, Verb::Atomic | Verb::Get);
+            if self.children.is_empty() || !self.children.iter().all(may) {
+                return Err(CommandError::Atomic);
+            }
+            return self.children.iter().try_for_each(Self::check);
+        }
+        if self.items.is_empty() {
+            return Err(CommandError::LocUri);
+        }
+        self.items.iter().try_for_each(Item::check)
+    }
+
+    fn write(&self, writer: &mut Writer, uuid: &CommandUuid, index: &mut usize) {
+        let id = WireId { uuid: uuid.clone(), index: *index, replaces: false };
+        *index += 1;
+        writer.element(self.verb.as_str(), &[], |operation| {
+            self.write_content(operation, &id);
+            for child in &self.children {
+                child.write(operation, uuid, index);
+            }
+        });
+    }
+
+    fn write_content(&self, writer: &mut Writer, id: &WireId) {
+        writer.leaf("CmdID", &[], &id.to_string());
+        self.items.iter().for_each(|item| item.write(writer));
+    }
+}
+
+impl Item {
+    /// A node with data.
+    pub fn of(target: impl Into<String>, format: &str, data: &str) -> Self {
+        let data = (format != "null").then(|| data.to_owned());
+        Self {
+            target: Some(target.into()),
+            format: Some(format.into()),
+            kind: Some("text/plain".into()),
+            data,
+            ..Self::default()
+        }
+    }
+
+    fn check(&self) -> Result<(), CommandError> {
+        let target = self.target.as_deref().unwrap_or_default();
+        let sound = !target.is_empty()
+            && !target.starts_with('/')
+            && target.trim() == target
+            && target.chars().nth(MAX_NAME_CHARS).is_none()
+            && !target.contains(char::is_control);
+        if !sound {
+            return Err(CommandError::LocUri);
+        }
+        let known = |format: &String| FORMATS.contains(&format.as_str());
+        if self.format.as_ref().is_none_or(known) { Ok(()) } else { Err(CommandError::Format) }
+    }
+
+    /// Whether executing this node erases the device, however its address is written.
+    fn is_wipe(&self) -> bool {
+        let target = self.target.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let node = target.trim_start_matches("./").trim_start_matches("device/");
+        node.starts_with("vendor/msft/remotewipe/")
+    }
+
+    /// The elements in the order of the DTD: `Target`, `Source`, `Meta`, `Data`.
+    pub(super) fn write(&self, writer: &mut Writer) {
+        let place = |writer: &mut Writer, name, uri: &Option<String>| {
+            if let Some(uri) = uri {
+                writer.element(name, &[], |place| place.leaf("LocURI", &[], uri));
+            }
+        };
+        writer.element("Item", &[], |item| {
+            place(item, "Target", &self.target);
+            place(item, "Source", &self.source);
+            if self.format.is_some() || self.kind.is_some() {
+                item.element("Meta", &[], |meta| {
+                    for (name, text) in [("Format", &self.format), ("Type", &self.kind)] {
+                        if let Some(text) = text {
+                            meta.leaf(name, &[("xmlns", METINF)], text);
+                        }
+                    }
+                });
+            }
+            if let Some(data) = &self.data {
+                item.leaf("Data", &[], data);
+            }
+        });
+    }
+}
+
+impl WireId {
+    /// Reads a `CmdRef`; `None` when it cannot be one of a command.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (uuid, number) = text.split_once('.').map_or((text, None), |(uuid, number)| (uuid, Some(number)));
+        let replaces = number.is_some_and(|number| number.starts_with('r'));
+        let index = match number {
+            None => 0,
+            Some(number) => number.trim_start_matches('r').parse().ok().filter(|index| *index < MAX_OPERATIONS)?,
+        };
+        Some(Self { uuid: name(uuid)?, index, replaces })
+    }
+}
+
+impl fmt::Display for WireId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.index, self.replaces) {
+            (0, false) => write!(out, "{}", self.uuid),
+            (index, false) => write!(out, "{}.{index}", self.uuid),
+            (index, true) => write!(out, "{}.r{index}", self.uuid),
+        }
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "command {} ({} operations)", self.uuid, self.operations.len())
+    }
+}

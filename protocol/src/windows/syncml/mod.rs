@@ -1,0 +1,33 @@
+//! SyncML 1.2 as OMA-DM uses it (OMA-TS-DM_RepPro-V1_2, and Microsoft's MS-MDM): the messages of a management session.
+//!
+//! A device sends [`Message`]s and gets [`Reply`]s. What it is to do is a [`Command`]; what it said about one is gathered in an
+//! [`OpenCommand`] until it is an [`Outcome`]. [`credentials`] holds the MD5 digest by which a device without a certificate
+//! proves itself. Everything is keyed by `CmdRef`, never by position: some devices group what they say by kind.
+//!
+//! Start with [`Message::parse`].
+
+mod command;
+pub mod credentials;
+mod form;
+mod message;
+mod outcome;
+mod reply;
+mod result_json;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, CommandError, Operation, Verb, WireId};
+pub use message::{Alert, Header, Item, Message, MessageError, Received, Results, Status};
+pub use outcome::{Heard, OpenCommand, Outcome};
+pub use reply::{Challenge, Reply};
+pub use result_json::result_json;
+
+/// The namespace of messages.
+pub const NAMESPACE: &str = "SYNCML:SYNCML1.2";
+/// The namespace of what describes data.
+pub const METINF: &str = "syncml:metinf";
+/// The content type of messages.
+pub const CONTENT_TYPE: &str = "application/vnd.syncml.dm+xml";
+/// The longest name that a device may use (session, source, address of a node), in characters.
+pub const MAX_NAME_CHARS: usize = 1024;

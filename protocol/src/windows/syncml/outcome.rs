@@ -1,0 +1,242 @@
+//! What a device says about one command, gathered until it is the last word.
+//!
+//! A command is answered when each of its operations is. Of an `Atomic` its own `Status` decides: some devices send no other.
+//! An `Add` whose node is there already (418) is done again as a `Replace`, once.
+
+use std::sync::Arc;
+
+use super::NAMESPACE;
+use super::command::{Command, Verb, WireId};
+use super::message::{Item, Message, Received, Results, Status};
+use crate::ids::CommandUuid;
+use crate::queue::Answer;
+use crate::windows::xml::Writer;
+
+/// What is kept of the results of one command, in bytes.
+const MAX_RESULT_BYTES: usize = 4 * 1024 * 1024;
+/// Statuses that are kept of one command.
+const MAX_STATUSES: usize = 512;
+
+/// A command that a device has, and what it said about it so far.
+#[derive(Clone)]
+pub struct OpenCommand {
+    command: Arc<Command>,
+    statuses: Vec<(WireId, Status)>,
+    results: Vec<(WireId, Item)>,
+    /// A large object of which more is to come.
+    partial: Option<(WireId, Item)>,
+    /// `Add`s that were sent again as `Replace`.
+    replaced: Vec<usize>,
+}
+
+/// A device's final word on a command.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it means for the queue.
+    pub answer: Answer,
+    /// The code that tells how it went: the first failure, or the first success.
+    pub status: String,
+    /// The statuses and results, as one `SyncBody`.
+    pub body: String,
+}
+
+/// What a message leads to for one command.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The last word.
+    Done(Outcome),
+    /// This must be done instead of what could not be.
+    Again(Vec<String>),
+    /// There is more to come.
+    Waiting,
+}
+
+impl OpenCommand {
+    /// A command that was just handed out.
+    pub fn new(command: Command) -> Self {
+        Self {
+            command: Arc::new(command),
+            statuses: Vec::new(),
+            results: Vec::new(),
+            partial: None,
+            replaced: Vec::new(),
+        }
+    }
+
+    /// The command's name.
+    pub fn uuid(&self) -> &CommandUuid {
+        self.command.uuid()
+    }
+
+    /// Whether a large object is on its way.
+    pub fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Takes in what a message says about this command.
+    pub fn hear(&mut self, message: &Message) -> Heard {
+        for said in &message.body {
+            match said {
+                Received::Status(status) => self.hear_status(status),
+                Received::Results(results) => self.hear_results(results),
+                Received::Alert(alert) if alert.code == 1225 => self.partial = None,
+                Received::Alert(_) | Received::Command { .. } => {}
+            }
+        }
+        let again = self.again_as_replace();
+        if !again.is_empty() {
+            return Heard::Again(again);
+        }
+        let waits_for_results = |(index, verb)| {
+            verb == Verb::Get && self.code(index) == Some(200) && !message.is_final && !self.has_results(index)
+        };
+        let top = self.top();
+        let complete = top.iter().all(|(index, _)| self.code(*index).is_some_and(|code| code != 213));
+        if !complete || self.partial.is_some() || top.into_iter().any(waits_for_results) {
+            return Heard::Waiting;
+        }
+        Heard::Done(self.outcome())
+    }
+
+    fn own(&self, command_ref: &str) -> Option<WireId> {
+        WireId::parse(command_ref).filter(|id| id.uuid == *self.command.uuid())
+    }
+
+    fn hear_status(&mut self, status: &Status) {
+        if let Some(id) = self.own(&status.command_ref)
+            && self.statuses.len() < MAX_STATUSES
+        {
+            self.statuses.push((id, status.clone()));
+        }
+    }
+
+    fn hear_results(&mut self, results: &Results) {
+        let Some(id) = self.own(&results.command_ref) else { return };
+        for item in &results.items {
+            let mut whole = item.clone();
+            if let Some((of, begun)) = self.partial.take_if(|(of, begun)| *of == id && begun.source == item.source) {
+                debug_assert_eq!(of, id);
+                let data = begun.data.unwrap_or_default() + item.data.as_deref().unwrap_or_default();
+                whole = Item { data: Some(data), more_data: item.more_data, ..begun };
+            }
+            let kept: usize = self.results.iter().filter_map(|(_, item)| item.data.as_ref()).map(String::len).sum();
+            if kept + whole.data.as_ref().map_or(0, String::len) > MAX_RESULT_BYTES {
+                // Too large to be kept: what came so far is dropped, and the rest will be, too.
+                whole = Item { data: None, more_data: item.more_data, ..whole };
+            }
+            if whole.more_data {
+                self.partial = Some((id.clone(), whole));
+            } else {
+                self.results.push((id.clone(), whole));
+            }
+        }
+    }
+
+    /// `Add`s whose nodes are there already, as `Replace`.
+    fn again_as_replace(&mut self) -> Vec<String> {
+        let exists = |(index, verb): &(usize, Verb)| *verb == Verb::Add && self.code(*index) == Some(418);
+        let new: Vec<usize> = self.top().into_iter().filter(exists).map(|(index, _)| index).collect();
+        let new: Vec<usize> = new.into_iter().filter(|index| !self.replaced.contains(index)).collect();
+        self.replaced.extend(&new);
+        // From now on only what is said of the Replace counts.
+        self.statuses.retain(|(id, _)| id.replaces || !new.contains(&id.index));
+        new.into_iter().filter_map(|index| self.command.as_replace(index)).collect()
+    }
+
+    /// The operations that need an answer, by their numbers.
+    fn top(&self) -> Vec<(usize, Verb)> {
+        let mut next = 0;
+        let numbered = self.command.operations().iter().map(|operation| {
+            let index = next;
+            next += 1 + operation.children.len();
+            (index, operation.verb)
+        });
+        numbered.collect()
+    }
+
+    /// The code of an operation, once it is answered: of several, for its items, the worst.
+    fn code(&self, index: usize) -> Option<u16> {
+        let replaced = self.replaced.contains(&index);
+        let own = self.statuses.iter().filter(|(id, _)| id.index == index && id.replaces == replaced);
+        own.map(|(_, status)| status.code).max()
+    }
+
+    fn has_results(&self, index: usize) -> bool {
+        self.results.iter().any(|(id, _)| id.index == index)
+    }
+
+    fn outcome(&self) -> Outcome {
+        let codes: Vec<(Verb, u16)> =
+            self.top().into_iter().filter_map(|(index, verb)| Some((verb, self.code(index)?))).collect();
+        let failed = codes.iter().find(|(verb, code)| !is_success(*verb, *code));
+        let code = failed.or(codes.first()).map_or(500, |(_, code)| *code);
+        let answer = if failed.is_some() { Answer::Error } else { Answer::Acknowledged };
+        Outcome { answer, status: code.to_string(), body: self.body() }
+    }
+
+    /// What was said, as a document of its own: it holds nothing about other commands.
+    fn body(&self) -> String {
+        let mut writer = Writer::new();
+        writer.element("SyncBody", &[("xmlns", NAMESPACE)], |body| {
+            for (id, status) in &self.statuses {
+                write_status(body, id, status);
+            }
+            for (id, item) in &self.results {
+                body.element("Results", &[], |results| {
+                    results.leaf("CmdRef", &[], &id.to_string());
+                    item.write(results);
+                });
+            }
+        });
+        writer.finish()
+    }
+}
+
+fn write_status(writer: &mut Writer, id: &WireId, status: &Status) {
+    const MSFT: (&str, &str) = ("xmlns:msft", "http://schemas.microsoft.com/MobileDevice/MDM");
+    writer.element("Status", &[], |one| {
+        one.leaf("CmdRef", &[], &id.to_string());
+        one.leaf("Cmd", &[], &status.command);
+        for target in &status.targets {
+            one.leaf("TargetRef", &[], target);
+        }
+        let code = status.code.to_string();
+        match &status.original_error {
+            Some(error) => one.leaf("Data", &[MSFT, ("msft:originalerror", error)], &code),
+            None => one.leaf("Data", &[], &code),
+        }
+    });
+}
+
+/// Whether a code means that an operation did what it was for. 202: Windows goes on with it. 404: what was to be deleted is not
+/// there. 214 to 216: cancelled, not executed, rolled back.
+fn is_success(verb: Verb, code: u16) -> bool {
+    match code {
+        214..=216 => false,
+        200..=299 => true,
+        404 => verb == Verb::Delete,
+        _ => false,
+    }
+}
+
+impl std::fmt::Debug for OpenCommand {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{:?}, {} statuses", self.command, self.statuses.len())
+    }
+}
+
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{:?} ({})", self.answer, self.status)
+    }
+}
+
+impl std::fmt::Debug for Heard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done(outcome) => write!(out, "{outcome:?}"),
+            Self::Again(operations) => write!(out, "{} operations again", operations.len()),
+            Self::Waiting => out.write_str("waiting"),
+        }
+    }
+}
