@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::apns::PushService;
 use super::apple::device::{Device, DeviceOptions, User, UserKind};
-use super::apple::host::{SimHost, Stop, World};
+use super::apple::host::SimHost;
 use super::apple::model::{Family, Model};
 use super::behaviour::Behaviour;
 use super::log::DeviceLog;
@@ -22,9 +22,13 @@ use super::random::Chance;
 use super::report::{Progress, Tally};
 use super::wire::{Trust, TrustError};
 
+mod pcs;
 mod truth;
+mod world;
 
+pub use pcs::PcFleetConfig;
 pub use truth::{Deviation, Truth, TruthCounts};
+pub use world::{Stop, World};
 
 /// How often somebody who waits for the fleet looks.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -78,6 +82,8 @@ pub enum Persona {
     SharedIPad,
     /// An iPhone that belongs to its user.
     Personal,
+    /// A Windows PC.
+    Windows,
 }
 
 /// One device of a fleet.
@@ -85,9 +91,9 @@ pub enum Persona {
 pub struct Member {
     /// Its kind.
     pub persona: Persona,
-    /// Its facts.
-    pub model: Model,
-    /// The enrollment ids of its channels, its own first.
+    /// Its serial number.
+    pub serial_number: String,
+    /// The enrollment ids of its channels, its own first. Those of a PC are the server's to give: see [`Member::own`].
     pub channels: Vec<String>,
     /// What happened to it.
     pub log: DeviceLog,
@@ -99,7 +105,7 @@ pub enum FleetError {
     /// A trust anchor cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// There is no kind of device to make.
+    /// There is no kind of device to make, or one that is made otherwise ([`Fleet::of_pcs`]).
     #[error("the fleet is made of no kinds of devices")]
     NoKinds,
     /// A device cannot be made.
@@ -125,11 +131,13 @@ impl Persona {
         Self::Personal,
     ];
 
-    const fn family(self) -> Family {
+    /// The family of Apple's that it belongs to.
+    const fn family(self) -> Option<Family> {
         match self {
-            Self::Mac | Self::MacWithUser => Family::Mac,
-            Self::IPhone | Self::Personal => Family::IPhone,
-            Self::SharedIPad => Family::IPad,
+            Self::Mac | Self::MacWithUser => Some(Family::Mac),
+            Self::IPhone | Self::Personal => Some(Family::IPhone),
+            Self::SharedIPad => Some(Family::IPad),
+            Self::Windows => None,
         }
     }
 
@@ -142,7 +150,7 @@ impl Persona {
                 let account = format!("{name}@school.example.com");
                 vec![(UserKind::SharedIpad, User::new("", &account, model.owner))]
             }
-            Self::Mac | Self::IPhone | Self::Personal => Vec::new(),
+            Self::Mac | Self::IPhone | Self::Personal | Self::Windows => Vec::new(),
         }
     }
 }
@@ -154,16 +162,23 @@ impl Fleet {
     /// See [`FleetError`].
     pub fn start(config: FleetConfig) -> Result<Self, FleetError> {
         let trust = Trust::new(&config.anchors)?;
-        let ramp = Semaphore::new(config.ramp.max(1));
-        let world = Arc::new(World { enroll_url: config.enroll_url.clone(), tally: Tally::default(), ramp });
+        let world = world(&config.enroll_url, config.ramp, Duration::from_secs(60));
         let (mut members, mut hosts) = (Vec::new(), Vec::new());
         for index in 0..config.count {
             let (member, host) = recruit(&config, index, &trust, &world)?;
             members.push(member);
             hosts.push(host);
         }
+        Self::run(members, hosts, world, config.threads)
+    }
+
+    /// Lets these devices live on so many threads.
+    fn run<A>(members: Vec<Member>, hosts: Vec<A>, world: Arc<World>, threads: usize) -> Result<Self, FleetError>
+    where
+        A: Actor<Context = Context<A>> + Handler<Stop> + Send,
+    {
         let (stop, stopped) = oneshot::channel();
-        let threads = config.threads.max(1);
+        let threads = threads.max(1);
         let thread = std::thread::Builder::new().name("fleet".into()).spawn(move || run(hosts, threads, stopped))?;
         Ok(Self { members, world, stop: Some(stop), thread: Some(thread) })
     }
@@ -223,6 +238,20 @@ impl Drop for Fleet {
     }
 }
 
+impl Member {
+    /// The enrollment id of its own channel, once it has one.
+    pub fn own(&self) -> Option<String> {
+        let given = || self.log.truth().channels.into_keys().next();
+        self.channels.first().cloned().or_else(given)
+    }
+}
+
+/// The world of a fleet that enrolls here, so many at once.
+fn world(enroll_url: &str, ramp: usize, minute: Duration) -> Arc<World> {
+    let ramp = Semaphore::new(ramp.max(1));
+    Arc::new(World { enroll_url: enroll_url.to_owned(), tally: Tally::default(), ramp, minute })
+}
+
 /// Makes one device and the actor that lives its life.
 fn recruit(
     config: &FleetConfig,
@@ -233,25 +262,29 @@ fn recruit(
     let number = config.first.wrapping_add(index);
     let persona = *config.mix.get(index as usize % config.mix.len().max(1)).ok_or(FleetError::NoKinds)?;
     let mut chance = Chance::new(config.seed, u64::from(number) << 8);
-    let model = Model::new(persona.family(), config.seed, number);
+    let family = persona.family().ok_or(FleetError::NoKinds)?;
+    let model = Model::new(family, config.seed, number);
     let users = persona.users(&model, &mut chance);
     let options = DeviceOptions { personal: persona == Persona::Personal, ..config.options.clone() };
     let device = Device::new(model.clone(), trust.clone(), options, chance.number());
     let failed = |error: super::apple::device::DeviceError| FleetError::Device(number, error.to_string());
     let channels = device.channel_ids(&users).map_err(failed)?;
-    let member = Member { persona, model, channels, log: device.log().clone() };
+    let member = Member { persona, serial_number: model.serial_number, channels, log: device.log().clone() };
     let host =
         SimHost::new(device, users, config.behaviour.clone(), world.clone(), config.pushes.clone(), chance.number());
     Ok((member, host))
 }
 
 /// The fleet's own actor system, until it is told to stop.
-fn run(hosts: Vec<SimHost>, threads: usize, stopped: oneshot::Receiver<()>) {
+fn run<A>(hosts: Vec<A>, threads: usize, stopped: oneshot::Receiver<()>)
+where
+    A: Actor<Context = Context<A>> + Handler<Stop> + Send,
+{
     System::new().block_on(async move {
         let arbiters: Vec<Arbiter> = (0..threads).map(|_| Arbiter::new()).collect();
         let mut addresses = Vec::with_capacity(hosts.len());
         for (host, arbiter) in hosts.into_iter().zip(arbiters.iter().cycle()) {
-            addresses.push(SimHost::start_in_arbiter(&arbiter.handle(), move |_| host));
+            addresses.push(A::start_in_arbiter(&arbiter.handle(), move |_| host));
         }
         // Whoever held the other end is gone: that is a reason to stop, too.
         let _ = stopped.await;

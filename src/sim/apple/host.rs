@@ -14,11 +14,11 @@ use actix::prelude::*;
 use super::device::{ChannelNo, Device, User, UserKind};
 use crate::sim::apns::PushService;
 use crate::sim::behaviour::Behaviour;
+use crate::sim::fleet::{Stop, World};
 use crate::sim::report::count;
 
 mod life;
 
-pub use life::World;
 use life::{Due, Life};
 
 /// The shortest wait before a device comes by itself.
@@ -39,11 +39,6 @@ pub struct SimHost {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Woken(pub ChannelNo);
-
-/// The device ends at once, whatever it is doing.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Stop;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {

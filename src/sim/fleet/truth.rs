@@ -10,7 +10,7 @@ use crate::sim::log::{CommandTruth, DeviceTruth, Fault, Finding};
 /// What the devices of a fleet saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Truth {
-    /// By the enrollment id of the device.
+    /// By the enrollment id of the device, or its serial number while it has none.
     pub devices: BTreeMap<String, DeviceTruth>,
     /// What devices found wrong with the server, with the enrollment id of the device.
     pub findings: Vec<(String, Finding)>,
@@ -63,7 +63,7 @@ impl Truth {
     pub(super) fn of(members: &[Member]) -> Self {
         let mut truth = Self::default();
         for member in members {
-            let name = member.channels.first().cloned().unwrap_or_default();
+            let name = member.own().unwrap_or_else(|| member.serial_number.clone());
             let findings = member.log.findings().into_iter().map(|finding| (name.clone(), finding));
             truth.findings.extend(findings);
             truth.devices.insert(name, member.log.truth());

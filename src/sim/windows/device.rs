@@ -116,6 +116,8 @@ pub struct PcOptions {
     pub is_device: bool,
     /// The longest value that it sends in one piece.
     pub max_piece: usize,
+    /// How probable it is that an order fails, from 0 to 1.
+    pub errs: f64,
     /// Whether it does an order once only, however often it is handed out.
     pub dedup: bool,
     /// Headers that every message has besides the usual ones.
@@ -172,6 +174,7 @@ impl Default for PcOptions {
             proof: Proof::default(),
             is_device: false,
             max_piece: 4096,
+            errs: 0.0,
             dedup: true,
             headers: Vec::new(),
         }

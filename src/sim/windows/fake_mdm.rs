@@ -1,6 +1,6 @@
 //! For tests: a tiny MDM server for PCs. It speaks by templates of its own, and misbehaves as a test wants it to.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use openssl::base64::{decode_block, encode_block};
@@ -50,8 +50,10 @@ pub(in crate::sim) struct State {
     pub(in crate::sim) items: Vec<(String, String)>,
     /// The certificates that it issued.
     pub(in crate::sim) issued: Vec<Certificate>,
-    /// Sessions that have shown who they are, by name.
-    known: HashSet<String>,
+    /// Commands that each PC has not answered yet, by its DeviceID: `CmdID`, text, and whether this session has it.
+    pub(in crate::sim) pending: HashMap<String, Vec<(String, String, bool)>>,
+    /// The last message of each PC that was answered, and the answer.
+    last: HashMap<String, (String, String)>,
     large: String,
 }
 
@@ -170,13 +172,11 @@ impl State {
         let key = request.public_key().unwrap();
         assert!(request.verify(&key).unwrap());
         let spki = key.public_key_to_der().unwrap();
-        let issued = authority().issue_identity(&spki, "enrollment-1", now(), DAY * 365).unwrap();
+        let id = format!("enrollment-{}", if renews { 1 } else { self.issued.len() + 1 });
+        let issued = authority().issue_identity(&spki, &id, now(), DAY * 365).unwrap();
         let device = self.items.iter().find(|(name, _)| name == "DeviceID").unwrap().1.clone();
-        let text = if renews {
-            renewal_document(&issued)
-        } else {
-            document(&issued, "enrollment-1", &format!("{host}/manage"), &device)
-        };
+        let text =
+            if renews { renewal_document(&issued) } else { document(&issued, &id, &format!("{host}/manage"), &device) };
         self.issued.push(issued);
         let encoded = encode_block(self.edited("document", text).as_bytes());
         let body = format!(
@@ -211,15 +211,36 @@ impl State {
                 encode_block(NONCE)
             ),
         };
+        let name = format!("{session} {message}");
         if status == 200 {
-            self.known.insert(session.clone());
-            out += &self.hear(body, &message);
+            let before = self.last.get(&device).filter(|(known, _)| *known == name && message != "1");
+            let said = before.map(|(_, said)| said.clone());
+            let said = said.unwrap_or_else(|| self.hear(body, &message) + &self.next(&device, body));
+            self.last.insert(device.clone(), (name, said.clone()));
+            out += &said;
         }
         let text = format!(
             r#"<SyncML xmlns="{SYNCML}"><SyncHdr><VerDTD>1.2</VerDTD><VerProto>DM/1.2</VerProto><SessionID>{session}</SessionID><MsgID>{message}</MsgID><Target><LocURI>{device}</LocURI></Target><Source><LocURI>{host}/manage</LocURI></Source></SyncHdr><SyncBody>{out}<Final/></SyncBody></SyncML>"#
         );
         let text = self.edited("syncml", text);
         reply(200, &[("Content-Type", "application/vnd.syncml.dm+xml")], text)
+    }
+
+    /// What waits for a PC, once in each session.
+    fn next(&mut self, device: &str, body: &Element) -> String {
+        let Some(pending) = self.pending.get_mut(device) else { return String::new() };
+        let statuses = body.children(SYNCML, "Status").filter_map(|status| status.child_text(SYNCML, "CmdRef"));
+        let ended: Vec<&str> = statuses.collect();
+        pending.retain(|(id, _, _)| !ended.contains(&id.as_str()));
+        if body.child(SYNCML, "Alert").is_some_and(|alert| alert.child_text(SYNCML, "Data") == Some("1201")) {
+            pending.iter_mut().for_each(|(_, _, has_it)| *has_it = false);
+        }
+        let mut out = String::new();
+        for (_, text, has_it) in pending.iter_mut().filter(|(_, _, has_it)| !has_it) {
+            *has_it = true;
+            out += text;
+        }
+        out
     }
 
     /// Takes what a known PC says; statuses and commands in return.

@@ -220,7 +220,7 @@ impl Targets {
                 Persona::IPhone => phones.push(own.clone()),
                 Persona::SharedIPad => pads.push(own.clone()),
                 // A personal device has no UUID that an admin could name.
-                Persona::Personal => {}
+                Persona::Personal | Persona::Windows => {}
             }
             users.extend(others.iter().cloned());
         }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use protocol::apple::command::Command;
 use protocol::apple::report::Status;
 use protocol::ids::CommandUuid;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::sim::apple::contents::Power;
 use crate::sim::apple::device::{Answer, ChannelNo, Device, DeviceError, Errand, User, UserKind};
 use crate::sim::behaviour::Behaviour;
+use crate::sim::fleet::World;
 use crate::sim::random::Chance;
-use crate::sim::report::{Histogram, Tally, count};
+use crate::sim::report::{Histogram, count};
 use crate::sim::wire::{Manner, WireError};
 
 /// Commands that no device defers (Apple, "Handling NotNow status responses").
@@ -55,17 +55,6 @@ enum Stage {
     Enrolled,
     /// Refused, switched off or erased for good.
     Ended,
-}
-
-/// What the devices of a fleet have in common.
-#[derive(Debug)]
-pub struct World {
-    /// Where they get their enrollment profile.
-    pub enroll_url: String,
-    /// What they count together.
-    pub tally: Tally,
-    /// As many as may enroll at once.
-    pub ramp: Semaphore,
 }
 
 /// A report that was not sent yet.

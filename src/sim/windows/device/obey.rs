@@ -12,6 +12,11 @@ impl Pc {
         let channel = self.channel()?;
         let mut said = Vec::new();
         for order in orders {
+            if order.verb == "Get" && uuid::Uuid::parse_str(&order.id).is_err() {
+                // What the server itself wants to know has no name of its own, and may be asked again.
+                self.carry_out(msg_ref, order, &mut said, &mut Vec::new());
+                continue;
+            }
             let known = self.log.command(&channel, &order.id);
             let was_done = known.as_ref().is_some_and(|known| known.executed > 0);
             if known.as_ref().is_some_and(|known| known.final_status().is_some()) {
@@ -25,7 +30,11 @@ impl Pc {
                 continue;
             }
             self.log.executed(&channel, &order.id);
-            if order.verb == "Atomic" {
+            if !matches!(order.verb.as_str(), "Exec" | "Atomic") && self.chance.happens(self.options.errs) {
+                let (msg_ref, cmd_ref, cmd) = (msg_ref.to_owned(), order.id.clone(), order.verb.clone());
+                let original_error = Some("0x80004005".to_owned());
+                said.push(Said::Status(Status { msg_ref, cmd_ref, cmd, target: None, code: 500, original_error }));
+            } else if order.verb == "Atomic" {
                 self.at_once(msg_ref, order, &mut said);
             } else {
                 let mut effects = Vec::new();

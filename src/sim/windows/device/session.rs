@@ -98,6 +98,27 @@ impl Pc {
         Ok(())
     }
 
+    /// Sends its next message, and loses the answer; the message stays, to be sent once more.
+    ///
+    /// # Errors
+    /// See [`PcError`].
+    pub async fn hear_and_forget(&mut self) -> Result<(), PcError> {
+        let (message, _) = self.heard().await?;
+        self.conclude_message(&message, true);
+        self.wire.disconnect();
+        Ok(())
+    }
+
+    /// How many commands its next message says a success of, and how many a failure.
+    pub fn about_to_say(&self) -> (u64, u64) {
+        let said = self.session.iter().flat_map(|session| &session.outgoing);
+        let codes = said.filter_map(|said| match said {
+            Said::Status(status) if status.cmd_ref != "0" && status.cmd != "Alert" => Some(status.code),
+            _ => None,
+        });
+        codes.fold((0, 0), |(good, bad), code| if code < 300 { (good + 1, bad) } else { (good, bad + 1) })
+    }
+
     /// Works a whole session off.
     ///
     /// # Errors
