@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod apple;
 pub mod ids;
+pub mod percent;
 pub mod pki;
 pub mod queue;
 pub mod retry_after;

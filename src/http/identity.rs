@@ -16,7 +16,7 @@ use actors::trust::{Trust, Vetted};
 use protocol::pki::signature::header;
 use protocol::time::Timestamp;
 
-use super::percent::percent_decoded;
+use protocol::percent::percent_decoded;
 
 /// The longest client certificate header, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;

@@ -18,7 +18,6 @@ pub mod oidc;
 pub mod openapi;
 pub mod ops;
 pub mod paging;
-mod percent;
 pub mod tls;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@
 use super::plist::{Value, parse, to_xml};
 
 /// What stands in place of a secret.
-const HIDDEN: &str = "[hidden]";
+pub const HIDDEN: &str = "[hidden]";
 
 /// Keys of Apple's commands and their answers whose values are secrets, or hold some, in lower case and alphabetical order.
 const KEYS: [&str; 28] = [

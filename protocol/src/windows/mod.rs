@@ -6,6 +6,8 @@
 //!
 //! Start with [`xml`].
 
+pub mod loc_uri;
+pub mod redact;
 pub mod session;
 pub mod syncml;
 pub mod xml;

@@ -13,15 +13,16 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use entities::command;
 use entities::enqueue::{self, After};
 use entities::host_search::Filter;
-use protocol::apple::command::{Command, CommandError};
-use protocol::apple::request_types;
+use protocol::apple::command::Command;
 use protocol::ids::CommandUuid;
 use protocol::time::Timestamp;
+use protocol::windows;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::auth::{Admin, Asking};
+use super::device_command::DeviceCommand;
 use super::idempotent::Answers;
 use super::targets::{self, Hosts, Targets};
 use super::{command_policy, reach};
@@ -43,7 +44,10 @@ const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Run {
-    /// A command document (plist) in Base64, with or without padding; or, ours, an object: see [`Command::from_json`].
+    /// A command document in Base64, with or without padding: a plist for Apple's devices; for Windows SyncML, one or more of
+    /// `<Exec>`, `<Get>`, `<Add>`, `<Replace>`, `<Delete>` and `<Atomic>`. Or, ours, an object: for Apple's devices see
+    /// [`Command::from_json`], for Windows `{"verb", "target", "format", "data"}`, `{"operations": […]}` or `{"install_msi": {…}}`:
+    /// see [`windows::syncml::Command::from_json`].
     command: Json,
     /// The hosts; Fleet's older name is `device_ids`.
     #[serde(alias = "device_ids", default)]
@@ -129,21 +133,20 @@ pub async fn run(
 pub(super) async fn dispatch(
     admin: &Admin,
     edge: &AdminEdge,
-    command: &Command,
+    command: &DeviceCommand,
     priority: i16,
     channels: Vec<Target>,
     answers: Option<enqueue::Answers>,
 ) -> Result<Dispatch, ApiError> {
     command_policy::demand(admin, edge, command.request_type(), channels.iter().map(|target| target.host)).await?;
-    let facts = request_types::facts(command.request_type());
     Ok(Dispatch {
         uuid: command.uuid().clone(),
         request_type: command.request_type().to_owned(),
-        body: command.to_xml().into(),
+        body: command.body().into(),
         asked_by: admin.name.clone(),
         priority,
-        no_blind_resend: facts.no_blind_resend,
-        time_to_live: TimeToLive::Usual(facts.time_to_live),
+        no_blind_resend: command.no_blind_resend(),
+        time_to_live: TimeToLive::Usual(command.time_to_live()),
         after: None,
         push: true,
         channels,
@@ -174,7 +177,7 @@ impl Run {
     }
 
     /// The channels of the hosts that the request means: named ones, or those of a label or team.
-    async fn targets(&mut self, admin: &Admin, edge: &AdminEdge, command: &Command) -> Result<Targets, ApiError> {
+    async fn targets(&mut self, admin: &Admin, edge: &AdminEdge, command: &DeviceCommand) -> Result<Targets, ApiError> {
         let (uuids, ids) = (std::mem::take(&mut self.host_uuids), std::mem::take(&mut self.host_ids));
         let group = self.label_id.or(self.team_id).is_some();
         match (uuids.is_empty(), ids.is_empty(), group) {
@@ -204,38 +207,48 @@ fn expiry(asked: &Json, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
     moment.map(Some).ok_or_else(invalid)
 }
 
-/// Reads a command in either form, and checks its arguments.
-fn read_command(form: Json) -> Result<Command, ApiError> {
+/// Reads a command in any of its forms, and checks its arguments.
+fn read_command(form: Json) -> Result<DeviceCommand, ApiError> {
     let fresh = CommandUuid::from(uuid::Uuid::new_v4());
     let command = match form {
         Json::String(text) => read_document(&text, fresh)?,
-        Json::Object(form) => {
-            let invalid = |error: CommandError| ApiError::invalid("command", error.to_string());
-            let command = Command::from_json(form, fresh).map_err(invalid)?;
-            if command.to_xml().len() > MAX_COMMAND_BYTES {
-                return Err(ApiError::invalid("command", format!("is longer than {MAX_COMMAND_BYTES} bytes")));
-            }
-            command
+        Json::Object(form) if windows::syncml::Command::is_form(&form) => {
+            windows::syncml::Command::from_json(form, fresh).map_err(|error| invalid(&error))?.into()
         }
-        _ => return Err(ApiError::invalid("command", "must be a plist in Base64, or an object with a request_type")),
+        Json::Object(form) => Command::from_json(form, fresh).map_err(|error| invalid(&error))?.into(),
+        _ => return Err(ApiError::invalid("command", "must be a document in Base64, or an object; see docs/API.md")),
     };
-    command.check().map_err(|error| ApiError::invalid("command", error.to_string()))?;
+    if command.body().len() > MAX_COMMAND_BYTES {
+        return Err(ApiError::invalid("command", format!("is longer than {MAX_COMMAND_BYTES} bytes")));
+    }
+    if let DeviceCommand::Apple(command) = &command {
+        command.check().map_err(|error| invalid(&error))?;
+    }
     Ok(command)
 }
 
-/// Reads a command document in Base64. The statuses are Fleet's.
-fn read_document(text: &str, fresh: CommandUuid) -> Result<Command, ApiError> {
+fn invalid(error: &dyn std::error::Error) -> ApiError {
+    ApiError::invalid("command", error.to_string())
+}
+
+/// Reads a command document in Base64: a property list for Apple's devices, or else SyncML for Windows. The statuses are Fleet's.
+fn read_document(text: &str, fresh: CommandUuid) -> Result<DeviceCommand, ApiError> {
     let text = text.trim();
     let decoded = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text.trim_end_matches('=')));
     let document = decoded.map_err(|_| ApiError::bad_request("unable to decode base64 command"))?;
-    Command::parse(&document, MAX_COMMAND_BYTES, fresh).map_err(|error| {
+    if windows::syncml::is_fragment(&document) {
+        let command = windows::syncml::Command::parse(document.trim_ascii(), MAX_COMMAND_BYTES, fresh);
+        return Ok(command.map_err(|error| invalid(&error))?.into());
+    }
+    let command = Command::parse(&document, MAX_COMMAND_BYTES, fresh).map_err(|error| {
         let reason = format!("unable to decode plist command: {error}");
         ApiError::because(StatusCode::UNSUPPORTED_MEDIA_TYPE, "command", reason)
-    })
+    })?;
+    Ok(command.into())
 }
 
 impl HeldFor {
-    pub(super) fn hosts(hosts: usize, command: &Command) -> Self {
+    pub(super) fn hosts(hosts: usize, command: &DeviceCommand) -> Self {
         let message = format!(
             "Held: too many hosts for {} within an hour. Another admin has to approve it: \
              POST /api/v1/fleet/commands/{}/approve with {{\"hosts\": {hosts}}}",

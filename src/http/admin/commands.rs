@@ -9,6 +9,7 @@ use entities::{command, host};
 use protocol::apple::json;
 use protocol::queue::State;
 use protocol::time::Timestamp;
+use protocol::windows::syncml::result_json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ struct ShownResult {
     shown: Shown,
     payload: String,
     result: String,
-    /// The report as JSON: data in Base64, dates in RFC 3339; ours.
+    /// The report as JSON: data in Base64, dates in RFC 3339; of a Windows host `statuses` and `results`; ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     result_json: Option<serde_json::Value>,
 }
@@ -102,12 +103,17 @@ pub async fn results(
             ShownResult {
                 shown: Shown::of(row),
                 payload: payload.clone(),
-                result_json: result.as_ref().and_then(|bytes| json::from_xml(bytes, MAX_RESULT_BYTES).ok()),
+                result_json: result.as_ref().and_then(|bytes| as_json(bytes)),
                 result: result.map(|bytes| STANDARD.encode(bytes)).unwrap_or_default(),
             }
         })
         .collect();
     Ok(HttpResponse::Ok().json(serde_json::json!({ "results": results })))
+}
+
+/// A report as JSON: a property list, or what a Windows device said.
+fn as_json(report: &[u8]) -> Option<serde_json::Value> {
+    json::from_xml(report, MAX_RESULT_BYTES).or_else(|_| result_json(report).map_err(drop)).ok()
 }
 
 /// `GET …/commands`

@@ -15,12 +15,14 @@ use protocol::apple::command::{Command, DeviceLock, EraseDevice};
 use protocol::apple::lock::{Action, Standing};
 use protocol::ids::{CommandUuid, HostId};
 use protocol::queue::State;
+use protocol::windows;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::{Admin, Asking};
 use super::command_run::{HeldFor, dispatch};
+use super::device_command::DeviceCommand;
 use super::permission::Permission;
 use super::reach;
 use super::targets::{self, Hosts};
@@ -36,6 +38,34 @@ const LOST_MESSAGE: &str = "This device was locked by the organization that mana
 pub struct PinQuery {
     #[serde(default)]
     view_pin: bool,
+}
+
+/// How to erase a host.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct WipeQuery {
+    #[serde(default)]
+    view_pin: bool,
+    /// Of a Windows host, ours: `doWipe`, `doWipeProtected` (as without it), `doWipePersistProvisionedData`,
+    /// `doWipePersistUserData`, or their forms with `Cloud`.
+    wipe_type: Option<String>,
+}
+
+impl WipeQuery {
+    /// The node of the RemoteWipe CSP.
+    fn windows_wipe(&self) -> Result<&str, ApiError> {
+        const KNOWN: [&str; 7] = [
+            "doWipeProtected",
+            "doWipe",
+            "doWipePersistProvisionedData",
+            "doWipePersistUserData",
+            "doWipeCloud",
+            "doWipeCloudPersistProvisionedData",
+            "doWipeCloudPersistUserData",
+        ];
+        let wanted = self.wipe_type.as_deref().unwrap_or(KNOWN[0]);
+        let known = KNOWN.into_iter().find(|known| *known == wanted);
+        known.ok_or_else(|| ApiError::invalid("wipe_type", format!("must be one of {}", KNOWN.join(", "))))
+    }
 }
 
 /// `POST …/hosts/{id}/lock`
@@ -76,11 +106,16 @@ pub async fn unlock(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge
 pub async fn wipe(
     admin: Asking,
     id: Path<(String, i64)>,
-    query: Query<PinQuery>,
+    query: Query<WipeQuery>,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
     let asked = Asked::of(&admin, &edge, id.into_inner().1, Action::Wipe).await?;
     let uuid = CommandUuid::from(uuid::Uuid::new_v4());
+    if asked.host.platform == "windows" {
+        let command = windows::syncml::Command::wipe(uuid, query.windows_wipe()?);
+        let command = command.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        return asked.queue(command, Kind::Wipe, None, false).await;
+    }
     let pin = if asked.host.platform == "darwin" { Some(new_pin()?) } else { None };
     let arguments = EraseDevice {
         pin: pin.as_ref().map(|pin| pin.as_str().to_owned()),
@@ -130,11 +165,12 @@ impl<'a> Asked<'a> {
     /// Queues the command of the action, and notes it with its host.
     async fn queue(
         self,
-        command: Command,
+        command: impl Into<DeviceCommand>,
         kind: Kind,
         pin: Option<Pin>,
         view_pin: bool,
     ) -> Result<HttpResponse, ApiError> {
+        let command = command.into();
         let shown = pin.clone().filter(|_| view_pin);
         if view_pin {
             self.may_see_pin()?;

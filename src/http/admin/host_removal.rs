@@ -8,12 +8,14 @@ use actors::steward::{DeleteHosts, Walked};
 use entities::movers::Movers;
 use protocol::apple::command::Command;
 use protocol::ids::CommandUuid;
+use protocol::windows;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::Asking;
 use super::command_run::dispatch;
+use super::device_command::DeviceCommand;
 use super::host_filter::Filters;
 use super::hosts::{MAX_IDS, not_found};
 use super::{reach, targets};
@@ -60,11 +62,17 @@ pub(super) fn answer_of(walked: Walked) -> HttpResponse {
     }
 }
 
-/// `DELETE …/hosts/{id}/mdm`: takes the enrollment profile away; the device checks out then.
+/// `DELETE …/hosts/{id}/mdm`: takes the enrollment profile away, and the device checks out then; a Windows host is told to end
+/// its management, which is off as soon as it was.
 pub async fn unenroll(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let host = reach::host(&admin, &edge, id.into_inner().1).await?;
     let uuid = CommandUuid::from(uuid::Uuid::new_v4());
-    let command = Command::remove_profile(uuid, PROFILE_IDENTIFIER);
+    let command: DeviceCommand = if host.platform == "windows" {
+        let command = windows::syncml::Command::unenroll(uuid);
+        command.map_err(|error| ApiError::bad_request(error.to_string()))?.into()
+    } else {
+        Command::remove_profile(uuid, PROFILE_IDENTIFIER).into()
+    };
     let hosts = targets::Hosts::Ids(vec![host.id]);
     let targets = targets::by_hosts(&admin, &edge.front.reader, hosts, &command).await?;
     let dispatch = dispatch(&admin, &edge, &command, 0, targets.channels, None).await?;

@@ -7,6 +7,7 @@ pub mod command_batch;
 pub mod command_policy;
 pub mod command_run;
 pub mod commands;
+mod device_command;
 pub mod enrollment;
 pub mod host_events;
 mod host_filter;

@@ -19,8 +19,8 @@ use serde_json::json;
 
 use super::auth::{Admin, Asking};
 use super::command_run::{MAX_COMMAND_BYTES, dispatch};
+use super::device_command::DeviceCommand;
 use super::reach;
-use super::targets::takes;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::NanoError;
@@ -75,11 +75,12 @@ pub async fn enqueue(
     let body = edge.budget.read(payload, MAX_COMMAND_BYTES).await;
     let body = body.map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let fresh = CommandUuid::from(uuid::Uuid::new_v4());
-    let command = Command::parse(&body, MAX_COMMAND_BYTES, fresh)
-        .map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let command: DeviceCommand = Command::parse(&body, MAX_COMMAND_BYTES, fresh)
+        .map_err(|error| NanoError::new(StatusCode::BAD_REQUEST, error.to_string()))?
+        .into();
     let no_push = query.nopush == "1";
     let (mut channels, mut outcomes) = find(&admin, &edge, &ids).await?;
-    for (id, _) in channels.extract_if(|_, channel| !takes(channel.kind, &command)) {
+    for (id, _) in channels.extract_if(|_, channel| !command.is_for(channel.kind)) {
         let command_error = Some(format!("{} is not for this kind of channel", command.request_type()));
         outcomes.insert(id, Outcome { command_error, ..Outcome::default() });
     }

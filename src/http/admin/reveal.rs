@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use actors::people::NoteReveal;
 use protocol::apple::redact::{Redacted, redact};
+use protocol::windows;
 
 use super::auth::Admin;
 use super::permission::Permission;
@@ -43,10 +44,15 @@ impl Sight {
 
     /// What they see of a document.
     pub(super) fn show(self, document: &[u8]) -> Cow<'_, [u8]> {
-        if self.everything {
+        if self.everything || document.is_empty() {
             return Cow::Borrowed(document);
         }
-        match redact(document, MAX_BYTES) {
+        let redacted = if windows::syncml::is_fragment(document) {
+            windows::redact::redact(document, MAX_BYTES)
+        } else {
+            redact(document, MAX_BYTES)
+        };
+        match redacted {
             Redacted::Same => Cow::Borrowed(document),
             Redacted::Other(shown) => Cow::Owned(shown),
         }

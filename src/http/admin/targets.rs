@@ -7,11 +7,10 @@ use actors::dispatcher::Target;
 use entities::host_search::Filter;
 use entities::{Reader, target};
 use protocol::apple::channel::ChannelKind;
-use protocol::apple::command::Command;
-use protocol::apple::request_types;
 use protocol::ids::HostId;
 
 use super::auth::Admin;
+use super::device_command::DeviceCommand;
 use crate::http::error::ApiError;
 
 /// Fleet's text for hosts whose management is off.
@@ -40,7 +39,7 @@ pub(super) async fn by_hosts(
     admin: &Admin,
     reader: &Reader,
     hosts: Hosts,
-    command: &Command,
+    command: &DeviceCommand,
 ) -> Result<Targets, ApiError> {
     let (name, wanted, found) = match hosts {
         Hosts::Uuids(uuids) => {
@@ -67,7 +66,7 @@ pub(super) async fn by_hosts(
     if channels.len() < known.len() {
         return Err(ApiError::because(StatusCode::PRECONDITION_FAILED, name, MDM_OFF));
     }
-    if channels.iter().any(|(_, kind)| !takes(*kind, command)) {
+    if channels.iter().any(|(_, kind)| !command.is_for(*kind)) {
         let reason = format!("{} is not for this kind of enrollment.", command.request_type());
         return Err(ApiError::invalid("command", reason));
     }
@@ -75,11 +74,11 @@ pub(super) async fn by_hosts(
 }
 
 /// The device channels of all hosts that a filter lets through, that are on, and that take the command; one at least.
-pub(super) async fn by_filter(reader: &Reader, filter: Filter, command: &Command) -> Result<Targets, ApiError> {
+pub(super) async fn by_filter(reader: &Reader, filter: Filter, command: &DeviceCommand) -> Result<Targets, ApiError> {
     let found = target::of_filter(reader, filter).await?;
     let mut channels: Vec<(Target, &str)> = Vec::with_capacity(found.len());
     for one in &found {
-        if let Some((target, _)) = device_channel(one).filter(|(_, kind)| takes(*kind, command)) {
+        if let Some((target, _)) = device_channel(one).filter(|(_, kind)| command.is_for(*kind)) {
             channels.push((target, &one.platform));
         }
     }
@@ -92,12 +91,6 @@ pub(super) async fn by_filter(reader: &Reader, filter: Filter, command: &Command
     let one = channels.iter().all(|(_, platform)| platform == first);
     let platform = if one { (*first).to_owned() } else { String::new() };
     Ok(Targets { channels: channels.into_iter().map(|(target, _)| target).collect(), platform })
-}
-
-/// Whether Apple lets a channel of this kind take the command.
-pub(super) fn takes(kind: i16, command: &Command) -> bool {
-    let facts = request_types::facts(command.request_type());
-    ChannelKind::from_code(kind).is_none_or(|kind| facts.allows(kind))
 }
 
 /// A device channel, rather than a user's, that takes commands now, with its kind.

@@ -13,7 +13,7 @@ use protocol::pki::scep::{
 
 use crate::http::edge::DeviceEdge;
 use crate::http::error::DeviceError;
-use crate::http::percent::percent_decoded;
+use protocol::percent::percent_decoded;
 
 /// How long a requester waits.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::token::Keys;
 use super::{OidcConfig, OidcError, is_sound};
-use crate::http::percent::percent_encoded;
+use protocol::percent::percent_encoded;
 
 /// How long a request may take, from the name to the end of the answer.
 const DEADLINE: Duration = Duration::from_secs(10);

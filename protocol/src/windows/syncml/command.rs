@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::message::{Item, MessageError};
 use super::{MAX_NAME_CHARS, METINF, NAMESPACE};
+use crate::apple::danger::Danger;
 use crate::ids::CommandUuid;
 use crate::windows::PROVIDER_ID;
 use crate::windows::xml::{self, Document, Element, Fault, Writer};
@@ -210,10 +211,10 @@ impl Command {
         &self.operations
     }
 
-    /// What people know it by: the first node that it is about.
+    /// What people know it by: the first node that it is about. What does harm must not hide behind another one.
     pub fn request_type(&self) -> &str {
-        let first = self.operations.first().map(|one| one.children.first().unwrap_or(one));
-        first.and_then(|one| one.items.first()).and_then(|item| item.target.as_deref()).unwrap_or_default()
+        let targets = || self.all().flat_map(|(_, one)| &one.items).filter_map(|item| item.target.as_deref());
+        targets().find(|target| Danger::of(target).is_some()).or_else(|| targets().next()).unwrap_or_default()
     }
 
     /// Whether doing it twice may do harm: whatever executes something.
@@ -223,7 +224,7 @@ impl Command {
 
     /// Whether it erases the device.
     pub fn erases(&self) -> bool {
-        self.all().any(|(_, one)| one.verb == Verb::Exec && one.items.iter().any(Item::is_wipe))
+        Danger::of(self.request_type()) == Some(Danger::Erase)
     }
 
     /// The operations with their numbers; children follow their `Atomic`.
@@ -331,13 +332,6 @@ impl Item {
         }
         let known = |format: &String| FORMATS.contains(&format.as_str());
         if self.format.as_ref().is_none_or(known) { Ok(()) } else { Err(CommandError::Format) }
-    }
-
-    /// Whether executing this node erases the device, however its address is written.
-    fn is_wipe(&self) -> bool {
-        let target = self.target.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let node = target.trim_start_matches("./").trim_start_matches("device/");
-        node.starts_with("vendor/msft/remotewipe/")
     }
 
     /// The elements in the order of the DTD: `Target`, `Source`, `Meta`, `Data`.

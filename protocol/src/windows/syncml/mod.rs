@@ -31,3 +31,11 @@ pub const METINF: &str = "syncml:metinf";
 pub const CONTENT_TYPE: &str = "application/vnd.syncml.dm+xml";
 /// The longest name that a device may use (session, source, address of a node), in characters.
 pub const MAX_NAME_CHARS: usize = 1024;
+
+/// Whether a document begins as a Windows command, or what is kept of its result, does.
+pub fn is_fragment(document: &[u8]) -> bool {
+    const NAMES: [&str; 7] = ["Exec", "Get", "Add", "Replace", "Delete", "Atomic", "SyncBody"];
+    let Some(rest) = document.trim_ascii_start().strip_prefix(b"<") else { return false };
+    let ends = |byte: &u8| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace();
+    NAMES.iter().filter_map(|name| rest.strip_prefix(name.as_bytes())).any(|rest| rest.first().is_some_and(ends))
+}

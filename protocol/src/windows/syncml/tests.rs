@@ -135,6 +135,16 @@ fn what_is_no_command_is_refused() {
 }
 
 #[test]
+fn a_fragment_is_known_by_its_beginning() {
+    for fragment in [GET, " <Exec>", "<Atomic/>", "<SyncBody xmlns='x'>"] {
+        assert!(is_fragment(fragment.as_bytes()), "{fragment}");
+    }
+    for other in ["", "Get", "<Getter>", "<?xml version='1.0'?><Get/>", "<plist>", "<!-- --><Get>"] {
+        assert!(!is_fragment(other.as_bytes()), "{other}");
+    }
+}
+
+#[test]
 fn json_says_the_same_as_syncml() {
     let read = |form: serde_json::Value| Command::from_json(form.as_object().unwrap().clone(), uuid());
     let one = read(json!({ "verb": "Get", "target": "./DevDetail/SwV" })).unwrap();

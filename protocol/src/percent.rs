@@ -1,7 +1,7 @@
 //! Percent-encoding (RFC 3986, 2.1), done and undone.
 
 /// Undoes percent-encoding and leaves everything else, `+` and what only looks like an escape among it, as it is.
-pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
+pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
@@ -21,7 +21,7 @@ pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes everything but what never needs it (RFC 3986, 2.3), so that it fits into a query, a form and Basic authentication.
-pub(super) fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
         .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
