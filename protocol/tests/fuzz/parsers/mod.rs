@@ -5,3 +5,4 @@ pub(crate) mod campaign;
 pub(crate) mod mutator;
 pub(crate) mod seeds;
 pub(crate) mod targets;
+pub(crate) mod windows;

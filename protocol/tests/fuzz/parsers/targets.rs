@@ -24,6 +24,7 @@ use protocol::webhook::{Event, Form, Stamp, Topic, activity};
 
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
+use super::windows;
 
 /// What every parser gets as its limit.
 const MAX: usize = 1 << 20;
@@ -60,13 +61,13 @@ const DER: Shape = Shape::Der;
 /// All of them.
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
-    target("message", (TEXT, 150), &["message::parse"], seeds::messages, message),
-    target("plist", (TEXT, 130), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
+    target("message", (TEXT, 120), &["message::parse"], seeds::messages, message),
+    target("plist", (TEXT, 110), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
     target("report_json", (TEXT, 70), &["json::from_xml"], seeds::messages, report_json),
     target("command", (TEXT, 80), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
-    target("status", (TEXT, 70), &["declarative::parse"], seeds::json, status),
+    target("status", (TEXT, 50), &["declarative::parse"], seeds::json, status),
     target("apns", (TEXT, 60), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
     target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
     target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key"], seeds::agents, agent),
@@ -80,6 +81,10 @@ pub(crate) static TARGETS: &[Target] = &[
     target("ca_certificates", (DER, 20), &["client::read_ca_certificates"], seeds::certificates, ca_certificates),
     target("pem", (Shape::Bytes, 12), &["certificate::from_pem", "signer::from_pem", "authority::from_pem"], seeds::pems, pem),
     target("base64", (Shape::Bytes, 30), &["mod::header", "mod::message_parameter"], seeds::texts, base64),
+    target("xml", (TEXT, 20), &["xml::parse"], windows::seeds, windows::tree),
+    target("syncml", (TEXT, 30), &["message::parse", "message::dev_info"], windows::seeds, windows::message),
+    target("windows_command", (TEXT, 20), &["command::parse", "command::from_body", "result_json::result_json", "credentials::credentials",
+        "credentials::digest"], windows::seeds, windows::command),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
 ];
@@ -114,6 +119,13 @@ pub(crate) static TOKENS: &[&[u8]] = &[
     b"\xEF\xBB\xBF",
     b"\xED\xA0\x80",
     b"\0",
+    b"<SyncBody>",
+    b"</SyncBody>",
+    b"<Data>",
+    b"</Data></Item>",
+    b"<MoreData/>",
+    b" xmlns=\"syncml:metinf\"",
+    b"<CmdRef>0</CmdRef>",
     b"{",
     b"}",
     b"[",
