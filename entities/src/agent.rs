@@ -3,7 +3,7 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, JoinType, QueryOrder, QuerySelect, RelationDef};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, JoinType, QueryOrder, QuerySelect, RelationDef};
 use serde_json::json;
 
 use crate::activity::{self, Activity};
@@ -68,14 +68,18 @@ pub struct Enrollment {
 /// # Errors
 /// The database does not answer.
 pub async fn host_of_key(reader: &Reader, kind: Kind, key: Vec<u8>) -> Result<Option<host::Model>, StoreError> {
-    reader
-        .run(move |database| async move {
-            let to_agent: RelationDef =
-                host::Entity::belongs_to(Entity).from(host::Column::Id).to(Column::HostId).into();
-            let found = host::Entity::find().join(JoinType::InnerJoin, to_agent).filter(host::is_there());
-            Ok(found.filter(kind.column().eq(key)).one(&database).await?)
-        })
-        .await
+    reader.run(move |database| async move { host_of(&database, kind, key).await }).await
+}
+
+/// The same within a transaction.
+pub(crate) async fn host_of(
+    database: &impl ConnectionTrait,
+    kind: Kind,
+    key: Vec<u8>,
+) -> Result<Option<host::Model>, StoreError> {
+    let to_agent: RelationDef = host::Entity::belongs_to(Entity).from(host::Column::Id).to(Column::HostId).into();
+    let found = host::Entity::find().join(JoinType::InnerJoin, to_agent).filter(host::is_there());
+    Ok(found.filter(kind.column().eq(key)).one(database).await?)
 }
 
 /// The agents of these hosts.

@@ -218,7 +218,8 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         None => Entity::insert(new_row(&message)).exec_with_returning(transaction).await?,
     };
     let enrollment_id = device.id;
-    let channels = host_lifecycle::reset(transaction, message.host_id, &device, message.at).await?;
+    let (host_id, goes_on) = (message.host_id, Some(enrollment_id));
+    let channels = host_lifecycle::reset(transaction, host_id, device.kind, goes_on, message.at).await?;
     Entity::update_many()
         .col_expr(Column::Topic, message.topic.clone().into())
         .col_expr(Column::AuthenticatedAt, message.at.into())

@@ -125,6 +125,16 @@ pub(crate) async fn find_or_make(
     if let Some(row) = find(transaction, device, now).await? {
         return Ok((row, false));
     }
+    Ok((make(transaction, device, mdm_status, now).await?, true))
+}
+
+/// A new row for a device, whatever other rows say. A UUID that another host holds is left to that host.
+pub(crate) async fn make(
+    transaction: &Transaction,
+    device: &Description,
+    mdm_status: i16,
+    now: i64,
+) -> Result<Model, StoreError> {
     let uuid = Some(device.uuid.clone()).filter(|uuid| !uuid.is_empty());
     let is_taken = match &uuid {
         None => false,
@@ -150,7 +160,7 @@ pub(crate) async fn find_or_make(
     };
     let row = Entity::insert(row).exec_with_returning(transaction).await?;
     label::change::look_at(transaction, std::slice::from_ref(&row)).await?;
-    Ok((row, true))
+    Ok(row)
 }
 
 /// The row that a device has already. Two rows may turn out to be one device: an agent that cannot read the serial number

@@ -4,8 +4,8 @@
 //!
 //! | what | who causes it |
 //! |---|---|
-//! | [`reset`] | an Authenticate that is no renewal |
-//! | [`turn_on`] | the TokenUpdate of a device channel |
+//! | [`reset`] | an Authenticate that is no renewal, an enrollment of Windows |
+//! | [`turn_on`] | the TokenUpdate of a device channel, an enrollment of Windows |
 //! | [`turn_off`] | a CheckOut, which also follows from taking the enrollment profile away |
 //! | [`delete`] | an admin |
 //! | [`come_back`] | a message of a host that was deleted |
@@ -30,12 +30,13 @@ use crate::{StoreError, Transaction, agent, enrollment, held_command, host_actio
 const AT_ONCE: usize = 500;
 
 /// A device begins to enroll: what was pending for it is superseded, all its channels fall silent, and a new generation
-/// begins; locked or erased it is no more. Of its device channels only this one goes on: with another UDID (a new logic board, a clone of a virtual machine)
-/// it has left under the old one. Returns its channels.
+/// begins; locked or erased it is no more. Of its device channels of this kind only `goes_on` does: with another UDID (a new logic board, a clone of a
+/// virtual machine) it has left under the old one. Returns its channels.
 pub(crate) async fn reset(
     transaction: &Transaction,
     host_id: i64,
-    device: &enrollment::Model,
+    kind: i16,
+    goes_on: Option<i64>,
     at: i64,
 ) -> Result<Vec<i64>, StoreError> {
     use enrollment::{Column, Entity};
@@ -52,8 +53,8 @@ pub(crate) async fn reset(
     Entity::update_many()
         .col_expr(Column::EndedAt, at.into())
         .filter(Column::HostId.eq(host_id))
-        .filter(Column::Kind.eq(device.kind))
-        .filter(Column::Id.ne(device.id))
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::Id.is_not_in(goes_on))
         .filter(Column::EndedAt.is_null())
         .exec(transaction)
         .await?;
@@ -108,15 +109,16 @@ pub(crate) async fn turn_off(
 
 /// What people read of a host's management. A host without a serial number is known by its enrollment alone.
 fn managed(kind: &'static str, host: &host::Model, enrollment_id: Option<&str>) -> Activity {
+    let platform = if host.platform == "windows" { "microsoft" } else { "apple" };
     let mut said = json!({
         "host_serial": host.serial,
         "enrollment_id": enrollment_id.filter(|_| host.serial.is_none()),
         "host_display_name": host.display_name(),
-        "installed_from_dep": host.mdm_status == host::ON_AUTOMATIC,
+        "installed_from_dep": platform == "apple" && host.mdm_status == host::ON_AUTOMATIC,
         "platform": host.platform,
     });
     if kind == "mdm_enrolled" {
-        said["mdm_platform"] = "apple".into();
+        said["mdm_platform"] = platform.into();
     }
     Activity::new(kind, said).about(vec![host.id])
 }

@@ -3,6 +3,7 @@
 use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 
+use crate::audit::{self, Event};
 use crate::{Database, Reader, StoreError, Transaction, Writer};
 
 /// [`Model::state`]: issued, and not yet used by a device.
@@ -81,6 +82,28 @@ pub async fn adopt(writer: &Writer, fingerprint: Vec<u8>, enrollment_id: i64, at
     writer
         .run((fingerprint, enrollment_id, at), |transaction, (fingerprint, enrollment_id, at)| {
             Box::pin(async move { bind(transaction, &fingerprint, enrollment_id, &[enrollment_id], at).await })
+        })
+        .await
+}
+
+/// Stores a certificate that is to take the place of a live one, before it leaves the house.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn renew(writer: &Writer, row: Model, by: &'static str) -> Result<(), StoreError> {
+    let input = (writer.vault().clone(), row, by);
+    writer
+        .run(input, |transaction, (vault, row, by)| {
+            Box::pin(async move {
+                let detail = match row.enrollment_id {
+                    Some(enrollment) => format!("renews the certificate of enrollment {enrollment}"),
+                    None => String::new(),
+                };
+                let (at, target) = (row.issued_at, row.serial.clone());
+                let event = Event { at, actor: by.into(), action: "certificate.issue", target, detail };
+                Entity::insert(ActiveModel::from(row)).exec_without_returning(transaction).await?;
+                audit::record(transaction, &vault, event).await
+            })
         })
         .await
 }

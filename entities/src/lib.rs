@@ -72,8 +72,10 @@ pub mod webhook_backlog;
 pub mod webhook_delivery;
 pub mod webhook_event;
 pub mod webhook_key;
+pub mod windows_admission;
 pub mod windows_enrollment;
 pub mod windows_host;
+pub mod windows_token;
 mod writer;
 
 pub use store::{Reader, StoreError};

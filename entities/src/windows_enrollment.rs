@@ -6,6 +6,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::{Reader, StoreError};
+
 /// [`Model::enrollment_type`]: the device as a whole (Entra join, Autopilot, bulk).
 pub const DEVICE: i16 = 0;
 /// [`Model::enrollment_type`]: the device through one of its users.
@@ -55,3 +57,11 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The row of an enrollment.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_id(reader: &Reader, enrollment_id: i64) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(enrollment_id).one(&database).await?) }).await
+}

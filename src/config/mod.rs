@@ -11,6 +11,7 @@ mod oidc;
 mod span;
 mod validate;
 mod webhooks;
+mod windows;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use oidc::OidcSettings;
 pub use span::Span;
 pub(crate) use webhooks::pem;
 pub use webhooks::{EgressSettings, WebhookSettings};
+pub use windows::WindowsSettings;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -67,6 +69,8 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// At which identity provider people sign in.
     pub oidc: OidcSettings,
+    /// How Windows devices enroll.
+    pub windows: WindowsSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -297,6 +301,7 @@ impl Default for Settings {
             egress: EgressSettings::default(),
             smtp: SmtpSettings::default(),
             oidc: OidcSettings::default(),
+            windows: WindowsSettings::default(),
             log: LogSettings::default(),
         }
     }

@@ -54,14 +54,19 @@ impl Settings {
         );
         unless(self.hosts.max_attempts > 0, "hosts.max_attempts: at least 1");
         unless(self.hosts.push_again <= self.hosts.push_again_cap, "hosts.push_again: is longer than its cap");
-        let others = [self.brakes.fault(), self.webhooks.fault(), self.letters(), self.oidc.fault(&self.admin.url)];
-        faults.extend(others.into_iter().flatten().map(str::to_owned));
+        faults.extend(self.of_parts().into_iter().flatten().map(str::to_owned));
         faults.extend(self.egress.fault());
         faults
     }
 }
 
 impl Settings {
+    /// What is wrong with single parts.
+    fn of_parts(&self) -> [Option<&'static str>; 5] {
+        let oidc = self.oidc.fault(&self.admin.url);
+        [self.brakes.fault(), self.webhooks.fault(), self.letters(), oidc, self.windows.fault()]
+    }
+
     /// What is wrong with how letters are sent, and where they lead to.
     fn letters(&self) -> Option<&'static str> {
         if !self.admin.url.is_empty() && !is_base_url(&self.admin.url) {

@@ -7,6 +7,7 @@ use actors::tree::Front;
 use super::admin::auth::Remembered;
 use super::admin::passwords::Passwords;
 use super::body::Budget;
+use super::device::windows_enroll::WindowsEdge;
 use super::identity::Proxies;
 use super::limiter::Limiter;
 use super::oidc::Provider;
@@ -22,6 +23,8 @@ pub struct DeviceEdge {
     pub max_body_bytes: usize,
     /// Who may tell us of client certificates.
     pub proxies: Proxies,
+    /// How Windows devices enroll.
+    pub windows: WindowsEdge,
     /// Whether users that log in from a network directory are managed (UserAuthenticate is answered).
     pub manage_network_users: bool,
 }

@@ -13,6 +13,7 @@ use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use actors::ask::Refusal;
 use actors::trust::{Trust, Vetted};
+use protocol::pki::Fingerprint;
 use protocol::pki::signature::header;
 use protocol::time::Timestamp;
 
@@ -59,12 +60,25 @@ pub async fn vet(
         let cms = header(value.as_bytes()).map_err(|error| Refusal::Invalid(format!("Mdm-Signature: {error}")))?;
         return trust.by_signature(&cms, body, now).await;
     }
-    if let Some(peer) = request.conn_data::<PeerCertificate>() {
-        return trust.by_certificate(&peer.0, now).await;
-    }
-    match from_proxy(request, proxies)? {
+    match certificate(request, proxies)? {
         Some(der) => trust.by_certificate(&der, now).await,
         None => Err(Refusal::Invalid("neither a client certificate nor an Mdm-Signature header came with this".into())),
+    }
+}
+
+/// The certificate that the sender of a request showed in its TLS handshake, if any. Whose it is, and whether it still counts,
+/// is not looked at.
+///
+/// # Errors
+/// What a proxy says of it cannot be read.
+pub fn shown(request: &HttpRequest, proxies: &Proxies) -> Result<Option<Fingerprint>, Refusal> {
+    Ok(certificate(request, proxies)?.map(|der| Fingerprint::of(&der)))
+}
+
+fn certificate(request: &HttpRequest, proxies: &Proxies) -> Result<Option<Vec<u8>>, Refusal> {
+    match request.conn_data::<PeerCertificate>() {
+        Some(peer) => Ok(Some(peer.0.clone())),
+        None => from_proxy(request, proxies),
     }
 }
 

@@ -33,6 +33,7 @@ use device::apple::{mdm, wrong_method};
 use device::enroll::profile;
 use device::scep::scep;
 use device::windows::management;
+use device::windows_enroll;
 use error::{ApiError, DeviceError};
 
 /// How long an admin waits for an actor.
@@ -84,6 +85,12 @@ pub static ROUTES: &[Route] = &[
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/api/mdm/microsoft/management", handler: || web::to(management) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/EnrollmentServer/Discovery.svc", handler: || web::to(windows_enroll::probe) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/EnrollmentServer/Discovery.svc", handler: || web::to(windows_enroll::discover) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/microsoft/discovery", handler: || web::to(windows_enroll::probe) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/discovery", handler: || web::to(windows_enroll::discover) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/policy", handler: || web::to(windows_enroll::policies) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/enroll", handler: || web::to(windows_enroll::enroll) },
 
     Route { who: Who::Agent, methods: "HEAD", path: "/api/fleet/orbit/ping", handler: || web::to(agent::orbit_ping) },
     Route { who: Who::Agent, methods: "POST", path: "/api/fleet/orbit/enroll", handler: || web::to(agent::orbit_enroll) },
@@ -187,6 +194,7 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(HostsWrite), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/labels", handler: || web::to(admin::labels::take) },
     Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/enrollment_profiles/manual", handler: || web::to(admin::enrollment::manual) },
     Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/mdm/manual_enrollment_profile", handler: || web::to(admin::enrollment::manual) },
+    Route { who: Who::Admin(EnrollSecretsRead), methods: "POST", path: "{base}/windows_enrollment_tokens", handler: || web::to(admin::windows_tokens::make) },
     Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::secrets) },
     Route { who: Who::Admin(EnrollSecretsWrite), methods: "POST", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::replace_secrets) },
     Route { who: Who::Admin(Webhooks), methods: "GET", path: "{base}/webhooks", handler: || web::to(admin::webhooks::list) },

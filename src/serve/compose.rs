@@ -27,6 +27,7 @@ use crate::config::{Settings, cores, pem};
 use crate::http::admin::auth::Remembered;
 use crate::http::admin::passwords::Passwords;
 use crate::http::body::Budget;
+use crate::http::device::windows_enroll::WindowsEdge;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use crate::http::identity::Proxies;
 use crate::http::limiter::Limiter;
@@ -178,6 +179,7 @@ impl Bindings {
                 header: device.client_certificate_header.to_ascii_lowercase(),
             },
             manage_network_users: device.manage_network_users,
+            windows: WindowsEdge { enabled: settings.windows.enabled },
         };
         let provider =
             settings.oidc.to_config(&settings.admin.url).context("oidc.root_certificate")?.map(Provider::new);
@@ -258,6 +260,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
             static_challenge: Some(scep.static_challenge.clone()).filter(|challenge| !challenge.is_empty()),
             allow_legacy: scep.allow_legacy,
             separate_ra: scep.separate_ra,
+            windows_poll_minutes: settings.windows.poll_minutes,
             roots: bindings.self_made.iter().map(|made| made.ca.der().to_vec()).collect(),
         }),
         keys: Some(Arc::new(settings.key_source())),

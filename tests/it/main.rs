@@ -33,4 +33,6 @@ mod sso;
 mod teams;
 mod watching;
 mod webhooks;
+mod windows_client;
+mod windows_enroll;
 mod world;

@@ -154,6 +154,9 @@ fn about_teams(method: &str, path: &str, of: &Subject) -> Option<Call> {
         ("GET", "/enrollment_profiles/manual" | "/mdm/manual_enrollment_profile" | "/spec/enroll_secret") => {
             Plain(path.into(), nothing)
         }
+        ("POST", "/windows_enrollment_tokens") => {
+            Names(path.into(), json!({ "host_id": of.host, "expires_at": "soon" }))
+        }
         ("POST", "/spec/enroll_secret") => Plain(path.into(), json!({ "spec": { "secrets": [] } })),
         _ => return None,
     })

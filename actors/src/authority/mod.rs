@@ -1,11 +1,12 @@
 //! The device authority: promises certificates, issues them over SCEP, and writes the enrollment profiles that carry the
-//! promises. The only actor with private keys.
+//! promises; enrolls Windows devices. The only actor with private keys.
 //!
 //! Cryptography runs on the I/O runtime's blocking threads; the actor itself only hands it out and counts it.
 
 pub mod enroll;
 mod keys;
 pub mod scep;
+pub mod windows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use entities::{Reader, Writer};
 use tokio::runtime::Handle as Io;
 use tokio::sync::Semaphore;
 
+use crate::Hosts;
 use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::singleton::{MAILBOX, singleton};
@@ -43,6 +45,8 @@ pub struct AuthorityConfig {
     pub allow_legacy: bool,
     /// Whether a key of its own opens SCEP requests, instead of the authority's.
     pub separate_ra: bool,
+    /// How often Windows devices ask for work, in minutes.
+    pub windows_poll_minutes: u32,
     /// Root certificates (DER) that profiles tell devices to trust, for a server with a self-made TLS certificate.
     pub roots: Vec<Vec<u8>>,
 }
@@ -61,6 +65,7 @@ pub(crate) struct Desk {
     writer: Writer,
     clock: Clock,
     io: Io,
+    hosts: Hosts,
     config: Arc<AuthorityConfig>,
     room: Arc<Semaphore>,
     keys: Option<Arc<Keys>>,
@@ -81,6 +86,7 @@ impl Default for AuthorityConfig {
             static_challenge: None,
             allow_legacy: false,
             separate_ra: false,
+            windows_poll_minutes: 1,
             roots: Vec::new(),
         }
     }
@@ -95,6 +101,7 @@ impl Authority {
             writer: parts.writer.clone(),
             clock: parts.clock.clone(),
             io: parts.io.clone(),
+            hosts: parts.hosts.clone(),
             config: parts.config.authority.clone(),
             room: Arc::new(Semaphore::new(AT_ONCE)),
             keys: None,

@@ -19,6 +19,7 @@ pub mod declarative;
 pub mod deleted;
 pub mod due;
 pub mod enqueued;
+pub mod enrolled_anew;
 mod life;
 pub mod observe;
 pub mod prove;

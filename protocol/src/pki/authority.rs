@@ -96,9 +96,22 @@ impl Authority {
         now: Timestamp,
         validity: Duration,
     ) -> Result<Certificate, IssueError> {
+        self.issue_backdated(spki, common_name, now, BACKDATED, validity)
+    }
+
+    /// The same, valid from so long before `now`.
+    pub fn issue_backdated(
+        &self,
+        spki: &[u8],
+        common_name: &str,
+        now: Timestamp,
+        backdated: Duration,
+        validity: Duration,
+    ) -> Result<Certificate, IssueError> {
         let key = PublicKey::from_spki(spki)?;
         key.check_strength()?;
-        self.issue(subject(Some(common_name), None)?, &*key.to_pkey()?, Purpose::Identity, now, validity)
+        let lasts = (now.minus(backdated), now.plus(validity));
+        self.issue(subject(Some(common_name), None)?, &*key.to_pkey()?, Purpose::Identity, now, lasts)
     }
 
     /// Makes a registration authority: a new RSA-2048 key and certificate that decrypts requests and signs replies.
@@ -132,7 +145,8 @@ impl Authority {
         validity: Duration,
     ) -> Result<Signer, IssueError> {
         let key = key.generate()?;
-        let certificate = self.issue(subject, &*public_half(&key)?, purpose, now, validity)?;
+        let lasts = (now.minus(BACKDATED), now.plus(validity));
+        let certificate = self.issue(subject, &*public_half(&key)?, purpose, now, lasts)?;
         Ok(Signer::new(certificate, key)?)
     }
 
@@ -142,13 +156,13 @@ impl Authority {
         key: &PKeyRef<Public>,
         purpose: Purpose<'_>,
         now: Timestamp,
-        validity: Duration,
+        (not_before, not_after): (Timestamp, Timestamp),
     ) -> Result<Certificate, IssueError> {
         if !self.certificate().is_valid_at(now) {
             return Err(IssueError::AuthorityNotValid);
         }
-        let not_after = now.plus(validity).min(self.certificate().not_after());
-        let template = Template { subject, key, purpose, not_before: now.minus(BACKDATED), not_after };
+        let not_after = not_after.min(self.certificate().not_after());
+        let template = Template { subject, key, purpose, not_before, not_after };
         template.sign(Some(&self.issuer), self.signer.key())
     }
 }

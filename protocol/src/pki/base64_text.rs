@@ -24,7 +24,7 @@ pub enum TextError {
 
 /// What a space inside the text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Space {
+pub(crate) enum Space {
     /// Nothing, as line breaks.
     Ignored,
     /// A plus sign that a form decoder turned into a space.
@@ -32,7 +32,7 @@ pub(super) enum Space {
 }
 
 /// Decodes at most `limit` bytes of text.
-pub(super) fn decode(text: &[u8], limit: usize, space: Space) -> Result<Vec<u8>, TextError> {
+pub(crate) fn decode(text: &[u8], limit: usize, space: Space) -> Result<Vec<u8>, TextError> {
     if text.len() > limit {
         return Err(TextError::TooLong { limit });
     }

@@ -9,7 +9,7 @@
 
 mod algorithm;
 pub mod authority;
-mod base64_text;
+pub(crate) mod base64_text;
 mod certificate;
 mod encode;
 #[cfg(test)]

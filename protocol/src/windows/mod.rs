@@ -4,13 +4,29 @@
 //! reader, [`xml`], which bounds size, depth and nodes, and refuses document types. Never here: who may enroll, and what is
 //! queued for whom.
 //!
-//! Start with [`xml`].
+//! Enrollment: [`soap`] is the envelope of [`discovery`], [`policy`] and [`enrollment`], in this order; [`provisioning`] is
+//! what an enrolled device is told. Start with [`xml`].
 
+pub mod discovery;
+pub mod enrollment;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod loc_uri;
+pub mod policy;
+pub mod provisioning;
 pub mod redact;
 pub mod session;
+pub mod soap;
 pub mod syncml;
+pub mod token;
 pub mod xml;
+
+use crate::pki::base64_text::{Space, decode};
 
 /// What devices call this server's enrollment; it stands in node addresses, so it holds nothing that needs escaping.
 pub const PROVIDER_ID: &str = "Rookery";
+
+/// Base64 as devices write it, with white space wherever they like.
+fn base64_text(text: &str) -> Option<Vec<u8>> {
+    decode(text.as_bytes(), soap::MAX_BYTES, Space::Ignored).ok()
+}

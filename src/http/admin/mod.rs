@@ -37,3 +37,4 @@ pub mod tokens;
 pub mod users;
 mod waiting;
 pub mod webhooks;
+pub mod windows_tokens;

@@ -5,3 +5,4 @@ pub mod apple;
 pub mod enroll;
 pub mod scep;
 pub mod windows;
+pub mod windows_enroll;

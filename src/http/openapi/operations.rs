@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::http::admin::{
     activities, brakes, command_batch, command_policy, command_run, commands, enrollment, host_import, host_lock,
     host_removal, host_report, host_summary, hosts, invites, labels, sign_in, teams, tokens, users, webhooks,
+    windows_tokens,
 };
 
 /// One way to use the API.
@@ -166,6 +167,7 @@ const TEAMS: &[Operation] = &[
     op("GET", "/labels/{id:[0-9]+}/hosts", "Lists the hosts that have a label").query::<hosts::ListQuery>(),
     op("GET", "/enrollment_profiles/manual", "Makes an enrollment profile").query::<enrollment::ManualQuery>().gives("application/x-apple-aspen-config"),
     op("GET", "/mdm/manual_enrollment_profile", "An older name of /enrollment_profiles/manual").query::<enrollment::ManualQuery>().gives("application/x-apple-aspen-config"),
+    op("POST", "/windows_enrollment_tokens", "Makes a token that lets one Windows device enroll, which is shown once").body::<windows_tokens::Make>(),
     op("GET", "/spec/enroll_secret", "Shows the enroll secrets for hosts of no team"),
     op("POST", "/spec/enroll_secret", "Replaces the enroll secrets for hosts of no team").body::<enrollment::Spec>(),
 ];

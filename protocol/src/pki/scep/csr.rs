@@ -35,19 +35,33 @@ pub(super) struct Csr {
     pub(super) digest: [u8; 32],
 }
 
-/// Why a request is none; never told to the sender.
+/// Why a request is none; never told to a SCEP client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CsrError {
-    #[error("the envelope does not hold a certification request")]
+pub enum CsrError {
+    /// It is none.
+    #[error("there is no certification request")]
     Malformed,
+    /// Its key is not one for which a certificate is issued.
     #[error("the request's key: {0}")]
     Key(#[from] KeyError),
+    /// It is signed in a way that is too weak, or unknown.
     #[error("the request's signature algorithm is not accepted")]
     Algorithm,
+    /// Whoever sends it has not shown that they have the key.
     #[error("the request is not signed by its own key")]
     NoProof,
+    /// Its challenge is unreadable.
     #[error("the challenge is not one text of at most {MAX_CHALLENGE_BYTES} bytes")]
     Challenge,
+}
+
+/// The key (SubjectPublicKeyInfo) of a request that is signed by it with SHA-2: an RSA key, as Windows makes them.
+///
+/// # Errors
+/// See [`CsrError`].
+pub fn proven_rsa_key(der: &[u8]) -> Result<Vec<u8>, CsrError> {
+    let request = Csr::read(der, Digest::Sha256)?;
+    if request.public_key.is_rsa() { Ok(request.spki) } else { Err(KeyError::Unsupported.into()) }
 }
 
 impl Challenge {

@@ -145,6 +145,13 @@ pub(crate) fn agents() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
+/// What Windows devices say while they enroll.
+pub(crate) fn windows_enrollment() -> Vec<Vec<u8>> {
+    let mut seeds = files("fixtures/windows");
+    seeds.push(br#"{"type":1,"payload":{"orbit_node_key":"k","auth_token":""}}"#.to_vec());
+    seeds
+}
+
 /// Certificates.
 pub(crate) fn certificates() -> Vec<Vec<u8>> {
     let keys = &*KEYS;

@@ -15,12 +15,16 @@ use protocol::apple::{json, platform, plist};
 use protocol::ids::{CommandUuid, hardware_uuid, serial_number};
 use protocol::pki::authority::Authority;
 use protocol::pki::scep::client::{Request as ClientRequest, read_ca_certificates};
-use protocol::pki::scep::{Policy, Request, RequestKind, TransactionId, message_parameter};
+use protocol::pki::scep::{Policy, Request, RequestKind, TransactionId, message_parameter, proven_rsa_key};
 use protocol::pki::signature::{Fast, KnownSigner, SignedMessage, header, verify};
 use protocol::pki::{Certificate, Fingerprint, PublicKey, ServerName, Signer};
 use protocol::retry_after::retry_after;
 use protocol::time::Timestamp;
 use protocol::webhook::{Event, Form, Stamp, Topic, activity};
+use protocol::windows::discovery::{Discover, Version};
+use protocol::windows::enrollment::TokenRequest;
+use protocol::windows::token::AccessToken;
+use protocol::windows::{policy, soap};
 
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
@@ -61,16 +65,18 @@ const DER: Shape = Shape::Der;
 /// All of them.
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
-    target("message", (TEXT, 120), &["message::parse"], seeds::messages, message),
-    target("plist", (TEXT, 110), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
-    target("report_json", (TEXT, 70), &["json::from_xml"], seeds::messages, report_json),
-    target("command", (TEXT, 80), &["command::parse", "command_keys::check"], seeds::commands, command),
+    target("message", (TEXT, 110), &["message::parse"], seeds::messages, message),
+    target("plist", (TEXT, 90), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
+    target("report_json", (TEXT, 60), &["json::from_xml"], seeds::messages, report_json),
+    target("command", (TEXT, 70), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
     target("status", (TEXT, 50), &["declarative::parse"], seeds::json, status),
     target("apns", (TEXT, 60), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
     target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
     target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key"], seeds::agents, agent),
+    target("windows_enrollment", (TEXT, 40), &["soap::read", "token::read", "discovery::parse"], seeds::windows_enrollment, windows_enrollment),
+    target("windows_csr", (DER, 10), &["csr::proven_rsa_key"], seeds::requests, windows_csr),
     target("webhook_event", (TEXT, 20), &["mod::decode", "activity::document"], seeds::events, webhook_event),
     target("signature", (DER, 40), &["verify::verify"], seeds::signatures, signature),
     target("known_signer", (DER, 40), &["message::walk"], seeds::signatures, known_signer),
@@ -244,6 +250,29 @@ fn agent(input: &[u8]) {
         }
     }
     let _ = agent::node_key(input);
+}
+
+/// What a Windows device says while it enrolls.
+fn windows_enrollment(input: &[u8]) {
+    if let Ok(request) = soap::Request::read(input) {
+        assert!(request.message_id.chars().count() <= 256);
+        let _ = (Discover::read(&request), policy::read(&request));
+        if let Ok(TokenRequest::Issue { said, .. }) = TokenRequest::read(&request) {
+            for text in [&said.device_id, &said.device_name] {
+                assert!(text.chars().count() <= 255 && !text.contains(char::is_control));
+            }
+        }
+    }
+    let _ = AccessToken::read(input);
+    if let Ok(text) = std::str::from_utf8(input) {
+        let _ = Version::parse(text).map(Version::is_supported);
+    }
+}
+
+fn windows_csr(input: &[u8]) {
+    if let Ok(key) = proven_rsa_key(input) {
+        assert!(PublicKey::from_spki(&key).expect("it was read").is_rsa());
+    }
 }
 
 /// A command of an admin becomes a property list that is read again.
