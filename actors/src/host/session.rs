@@ -60,7 +60,7 @@ pub(super) struct Work {
     pub(super) others: Vec<OpenCommand>,
     /// Commands of which the message speaks and that are not pending: how they ended before, where anybody knows them.
     pub(super) strangers: Vec<(CommandUuid, Option<State>)>,
-    /// How many commands may be handed out.
+    /// How many commands may be handed out; none in a session that ends.
     pub(super) most: usize,
 }
 
@@ -113,12 +113,9 @@ impl Host {
         };
         let begins = going_on.is_none();
         let (others, strangers) = (Vec::new(), Vec::new());
-        let work = Work { row, begins, session, message, body, others, strangers, most: MOST };
-        match (work.message.unenrolls(), enabled) {
-            (true, _) => self.leave(work),
-            (false, true) => self.take_facts(work),
-            (false, false) => self.send_away(&work),
-        }
+        let most = if message.unenrolls() || message.aborts() { 0 } else { MOST };
+        let work = Work { row, begins, session, message, body, others, strangers, most };
+        if enabled { self.take_facts(work) } else { self.send_away(&work) }
     }
 
     /// Looks up the commands that the message speaks of and that the session does not hold: this actor may be younger than
@@ -137,7 +134,10 @@ impl Host {
                 let known = queue_window::by_uuid(&reader, row, name.as_str().to_owned()).await?;
                 let pending = known.as_ref().filter(|known| known.generation == generation && entry(known).is_some());
                 let body = match pending {
-                    Some(row) => Some(command::body_of_entry(&reader, row.id).await?),
+                    Some(row) => match command::body_of_entry(&reader, row.id).await {
+                        Err(StoreError::Unreadable(_)) => None, // it is parked when it is to be handed out again
+                        read => Some(read?),
+                    },
                     None => None,
                 };
                 found.push((name, known, body));
@@ -171,7 +171,9 @@ impl Host {
         let row = work.row;
         let Some(channel) = self.channel_of_row(row) else { return at_once(Ok(Managed::Unproven)) };
         let round = work.session.hear(&work.message, work.others.clone());
-        let finished = round.finished.iter().map(|(uuid, outcome)| (uuid, outcome.answer, None));
+        // What this session handed out and is pending no more has ended otherwise meanwhile.
+        let ended = |uuid| if channel.queue.is_pending(uuid) { None } else { Some(State::Superseded) };
+        let finished = round.finished.iter().map(|(uuid, outcome)| (uuid, outcome.answer, ended(uuid)));
         let reported = work.reported();
         let of_strangers = reported.iter().map(|(uuid, code, ended)| (uuid, answer(*code), *ended));
         let heard: Vec<Heard<'_>> = finished
@@ -179,7 +181,7 @@ impl Host {
             .map(|(uuid, answer, ended)| Heard { answer, uuid: Some(uuid), ended })
             .collect();
         let decision = channel.queue.decide_round(work.begins, &heard, work.most, now, &policy.windows);
-        if decision.wants_more {
+        if decision.wants_more && work.most > 0 {
             return Box::pin(self.read_on(row).then(move |read, host, _| match read {
                 Ok(()) => host.consider(work),
                 Err(refusal) => at_once(Err(refusal)),

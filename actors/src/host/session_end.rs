@@ -11,7 +11,7 @@ use protocol::ids::{CommandUuid, serial_number};
 use protocol::queue::{Filing, OrphanReason, Round as Decision, State};
 use protocol::time::Timestamp;
 use protocol::windows::session::{self, Round};
-use protocol::windows::syncml::Command;
+use protocol::windows::syncml::{Command, Outcome};
 
 use super::report::entry_change;
 use super::session::{Managed, Work};
@@ -68,9 +68,11 @@ impl Host {
         if fits < texts.len() {
             return self.consider(Work { most: fits, ..work });
         }
-        let asks = work.begins && self.windows(work.row).is_some_and(|windows| !windows.linked);
+        let asks = work.begins && work.most > 0 && self.windows(work.row).is_some_and(|windows| !windows.linked);
         let (text, goes_on) = session::reply(&work.message, &round, asks, &texts);
         let unenrolls = commands.iter().find(|command| is_unenroll(command)).map(|command| command.uuid().clone());
+        let ends = unenrolls.is_some() || work.message.unenrolls();
+        let goes_on = goes_on && work.most > 0;
         let answer = Bytes::from(text);
         let now = self.now();
         let mut rows = self.session_rows(&work, &round, &mut decision, unenrolls.as_ref(), now);
@@ -88,13 +90,10 @@ impl Host {
                 return at_once(Err(refusal));
             }
             host.stored(wake);
-            let row = work.row;
+            let (row, said) = (work.row, work.body.clone());
             host.adopt_session(work, round, &decision, commands, goes_on.then(|| answer.clone()));
             host.rearm(context);
-            match unenrolls {
-                Some(_) => host.end_channel(row, Bytes::new(), answer),
-                None => at_once(Ok(Managed::Answer(answer))),
-            }
+            if ends { host.end_channel(row, &said, answer) } else { at_once(Ok(Managed::Answer(answer))) }
         }))
     }
 
@@ -108,16 +107,23 @@ impl Host {
     ) -> Rows {
         let mut rows = Rows::default();
         for (place, filing) in &decision.filings {
-            let finished = round.finished.get(*place);
-            match filing {
-                Filing::Nothing => {}
-                Filing::Result(entry_id) => rows.results.extend(finished.map(|(_, outcome)| NewResult {
+            let finished = round.finished.get(*place).map(|(uuid, outcome)| (uuid, outcome));
+            match (filing, finished) {
+                (Filing::Result(entry_id), Some((_, outcome))) => rows.results.push(NewResult {
                     entry_id: *entry_id,
                     status: outcome.status.clone(),
                     body: outcome.body.clone().into_bytes(),
                     received_at: now.millis(),
-                })),
-                Filing::Orphan(reason) => rows.orphans.extend(work.orphan(*place - round.finished.len(), *reason, now)),
+                }),
+                (Filing::Orphan(reason), finished) => {
+                    rows.orphans.extend(work.orphan(
+                        finished,
+                        place.saturating_sub(round.finished.len()),
+                        *reason,
+                        now,
+                    ));
+                }
+                (Filing::Nothing | Filing::Result(_), _) => {}
             }
         }
         // The device says nothing about the command that ends its management: having sent it is all there is.
@@ -162,19 +168,10 @@ impl Host {
         windows.answered = answer.map(|answer| (sha256(&work.body), answer));
     }
 
-    /// The device, or its user, ended its management. What it was told to do so with is done.
-    pub(super) fn leave(&mut self, work: Work) -> Turn<Managed> {
-        let (text, _) = session::reply(&work.message, &Round::default(), false, &[]);
-        if self.channel_of_row(work.row).is_none_or(|channel| !channel.enabled) {
-            return at_once(Ok(Managed::Answer(text.into())));
-        }
-        self.end_channel(work.row, work.body, text.into())
-    }
-
     /// Ends a channel, and with it the host's management.
-    fn end_channel(&mut self, row: i64, body: Bytes, answer: Bytes) -> Turn<Managed> {
+    fn end_channel(&mut self, row: i64, said: &[u8], answer: Bytes) -> Turn<Managed> {
         let (writer, host_id, at) = (self.parts.writer.clone(), self.id.0, self.now().millis());
-        let events = self.tell_left(row, &body);
+        let events = self.tell_left(row, said);
         self.note(What::Unenrolled);
         let left = enrollment::CheckedOut { host_id, enrollments: vec![row], off: true, at, events };
         let storing = async move { enrollment::check_out(&writer, left).await };
@@ -191,7 +188,7 @@ impl Host {
 
     /// A device whose management has ended here, and that does not know it yet: it is told to end it.
     pub(super) fn send_away(&mut self, work: &Work) -> Turn<Managed> {
-        let leaving = Command::unenroll(uuid::Uuid::new_v4().into()).ok().filter(|_| work.begins);
+        let leaving = Command::unenroll(uuid::Uuid::new_v4().into()).ok().filter(|_| work.begins && work.most > 0);
         let texts: Vec<String> = leaving.iter().map(Command::body).collect();
         let (text, _) = session::reply(&work.message, &Round::default(), false, &texts);
         at_once(Ok(Managed::Answer(text.into())))
@@ -199,14 +196,26 @@ impl Host {
 }
 
 impl Work {
-    /// What is kept of a report about a command that nobody waits for.
-    fn orphan(&self, place: usize, reason: OrphanReason, now: Timestamp) -> Option<NewOrphan> {
-        let (uuid, code, _) = self.reported().into_iter().nth(place)?;
-        let body = if self.body.len() <= MAX_ORPHAN_BYTES { self.body.to_vec() } else { Vec::new() };
+    /// What is kept of a report about a command that nobody waits for: one of this session, or the stranger at this place.
+    fn orphan(
+        &self,
+        finished: Option<(&CommandUuid, &Outcome)>,
+        place: usize,
+        reason: OrphanReason,
+        now: Timestamp,
+    ) -> Option<NewOrphan> {
+        let (uuid, status, body) = match finished {
+            Some((uuid, outcome)) => (uuid.clone(), outcome.status.clone(), outcome.body.clone().into_bytes()),
+            None => {
+                let (uuid, code, _) = self.reported().into_iter().nth(place)?;
+                let body = if self.body.len() <= MAX_ORPHAN_BYTES { self.body.to_vec() } else { Vec::new() };
+                (uuid, code.to_string(), body)
+            }
+        };
         Some(NewOrphan {
             enrollment_id: self.row,
             command_uuid: uuid.as_str().to_owned(),
-            status: code.to_string(),
+            status,
             reason: match reason {
                 OrphanReason::Unknown => orphan_result::UNKNOWN,
                 OrphanReason::Late => orphan_result::LATE,

@@ -239,7 +239,9 @@ fn choose<'l>(
     let ended = changes.iter().filter(|change| change.state.is_terminal());
     let released: Vec<(i64, State)> = ended.map(|change| (change.id, change.state)).collect();
     let (mut chosen, mut last, most_changes): (Vec<&Entry>, _, _) = (Vec::new(), None, changes.len() + PARKED_AT_ONCE);
-    while let Some(slot) = lanes.next_after(last, session.open_lanes(), &released) {
+    while chosen.len() < most
+        && let Some(slot) = lanes.next_after(last, session.open_lanes(), &released)
+    {
         let entry = &slot.entry;
         if !lanes.covers(entry.place()) {
             break; // others in rows come before it
@@ -260,7 +262,7 @@ fn choose<'l>(
             break;
         }
         chosen.push(entry);
-        if entry.attempts > 0 || chosen.len() >= most {
+        if entry.attempts > 0 {
             break;
         }
     }
