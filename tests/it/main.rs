@@ -35,4 +35,5 @@ mod watching;
 mod webhooks;
 mod windows_client;
 mod windows_enroll;
+mod windows_session;
 mod world;
