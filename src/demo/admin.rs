@@ -34,14 +34,23 @@ const QUERIES: [&str; 6] = [
 /// Where a command stands, as the server shows it: (CommandUUID, channel) → status.
 pub(super) type Rows = HashMap<(String, String), String>;
 
+/// A host that commands are for.
+#[derive(Clone, Debug)]
+struct Target {
+    /// What people call it by.
+    uuid: String,
+    /// The name of its own channel.
+    channel: String,
+}
+
 /// The admin.
 pub(super) struct Admin {
     client: Client,
     url: String,
     token: String,
     chance: Chance,
-    /// Device channels by platform.
-    devices: BTreeMap<String, Vec<String>>,
+    /// Hosts by platform.
+    devices: BTreeMap<String, Vec<Target>>,
     /// User channels.
     users: Vec<String>,
     /// Every accepted command, with the channels it was for.
@@ -84,11 +93,15 @@ impl Admin {
         let hosts = self.get("/api/v1/fleet/hosts?per_page=10000").await?;
         for host in hosts["hosts"].as_array().into_iter().flatten() {
             let text = |key: &str| host[key].as_str().unwrap_or_default().to_owned();
-            if host["mdm"]["connected_to_fleet"] == true {
-                self.devices.entry(text("platform")).or_default().push(text("uuid"));
-            }
             let detail = self.get(&format!("/api/v1/fleet/hosts/{}", host["id"])).await?;
             let channels = detail["host"]["enrollments"].as_array().into_iter().flatten();
+            if host["mdm"]["connected_to_fleet"] == true {
+                let is_own = |channel: &&Value| channel["enabled"] == true && channel["user"].is_null();
+                let own = channels.clone().find(is_own).and_then(|channel| channel["id"].as_str());
+                let channel = own.context("an enrolled host has a channel of its own")?.to_owned();
+                let target = Target { uuid: text("uuid"), channel };
+                self.devices.entry(text("platform")).or_default().push(target);
+            }
             let users = channels.filter(|channel| channel["enabled"] == true && !channel["user"].is_null());
             self.users.extend(users.filter_map(|channel| channel["id"].as_str().map(str::to_owned)));
         }
@@ -97,7 +110,7 @@ impl Admin {
 
     /// A host to try things with.
     pub(super) fn example(&self) -> Option<&str> {
-        self.devices.values().flatten().next().map(String::as_str)
+        self.devices.values().flatten().next().map(|target| target.uuid.as_str())
     }
 
     /// Queues one command for some of the hosts, or for one user.
@@ -113,25 +126,62 @@ impl Admin {
             self.meant.insert(uuid, BTreeSet::from([user]));
             return Ok(());
         }
-        let some = self.some_devices();
+        let (platform, some) = self.some_devices();
         if some.is_empty() {
             return Ok(());
         }
-        let body = json!({ "command": STANDARD.encode(command.to_xml()), "host_uuids": some });
-        self.post("/api/v1/fleet/commands/run", &body).await?;
-        self.meant.insert(uuid, some.into_iter().collect());
+        let command = match platform.as_str() {
+            "windows" => self.windows_command(&uuid).into_bytes(),
+            _ => command.to_xml(),
+        };
+        let uuids: Vec<&str> = some.iter().map(|target| target.uuid.as_str()).collect();
+        let body = json!({ "command": STANDARD.encode(command), "host_uuids": uuids });
+        let answered = self.post("/api/v1/fleet/commands/run", &body).await?;
+        let uuid = answered["command_uuid"].as_str().context("a command has a name")?.to_owned();
+        self.meant.insert(uuid, some.into_iter().map(|target| target.channel).collect());
         Ok(())
     }
 
     /// About a fifth of the hosts of one platform.
-    fn some_devices(&mut self) -> Vec<String> {
-        let platforms: Vec<Vec<String>> = self.devices.values().cloned().collect();
+    fn some_devices(&mut self) -> (String, Vec<Target>) {
+        let platforms: Vec<(String, Vec<Target>)> =
+            self.devices.iter().map(|(name, targets)| (name.clone(), targets.clone())).collect();
         if platforms.is_empty() {
-            return Vec::new();
+            return (String::new(), Vec::new());
         }
-        let all = &platforms[self.pick(platforms.len())];
+        let (platform, all) = &platforms[self.pick(platforms.len())];
         let first = self.pick(all.len());
-        all.iter().cycle().skip(first).take(all.len().div_ceil(5)).cloned().collect()
+        (platform.clone(), all.iter().cycle().skip(first).take(all.len().div_ceil(5)).cloned().collect())
+    }
+
+    /// A command for Windows, in one of the forms that they have.
+    fn windows_command(&mut self, uuid: &str) -> String {
+        let node = format!("./Device/Vendor/MSFT/Policy/Config/Demo/Setting{}", self.pick(8));
+        let one = |verb: &str, id: &str, target: &str, value: bool| {
+            let meta = "<Meta><Format xmlns=\"syncml:metinf\">int</Format></Meta><Data>1</Data>";
+            let value = if value { meta } else { "" };
+            format!("<{verb}>{id}<Item><Target><LocURI>{target}</LocURI></Target>{value}</Item></{verb}>")
+        };
+        let id = format!("<CmdID>{uuid}</CmdID>");
+        match self.pick(8) {
+            0 | 1 => one("Get", &id, "./DevDetail/Ext/Microsoft/DeviceName", false),
+            2 => one("Get", &id, &node, false),
+            3 => one("Replace", &id, &node, true),
+            4 => one("Add", &id, &node, true),
+            5 => one("Delete", &id, &node, false),
+            6 => one("Exec", &id, "./Device/Vendor/MSFT/Reboot/RebootNow", false),
+            _ => format!("<Atomic>{id}{}{}</Atomic>", one("Replace", "", &node, true), one("Delete", "", &node, false)),
+        }
+    }
+
+    /// Tokens that let PCs enroll, one for each.
+    pub(super) async fn windows_tokens(&self, count: u32) -> anyhow::Result<Vec<String>> {
+        let mut tokens = Vec::new();
+        for _ in 0..count {
+            let made = self.post("/api/v1/fleet/windows_enrollment_tokens", &json!({})).await?;
+            tokens.push(made["token"].as_str().context("a token is a text")?.to_owned());
+        }
+        Ok(tokens)
     }
 
     fn pick(&mut self, count: usize) -> usize {

@@ -1,12 +1,13 @@
 //! `rookery demo`: a server, a simulated APNs and simulated devices in one process, to look at or to test.
 //!
-//! Everything goes over real sockets: devices enroll over HTTPS with SCEP, pushes over HTTP/2, and the demo's admin uses
-//! the admin API like any other. At the end the devices' own record of what happened is compared with the server's rows.
+//! Everything goes over real sockets: Apple's devices enroll over HTTPS with SCEP and are pushed over HTTP/2, a third of the
+//! devices are Windows PCs that come by themselves, and the demo's admin uses the admin API like any other. At the end the devices' own record of what happened is compared with the server's rows.
 //!
 //! Start with [`main`].
 
 mod admin;
 mod audit;
+mod fleets;
 mod screen;
 mod stage;
 
@@ -89,7 +90,7 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
         crate::serve::info::write(file, &stage.running.addresses, &stage.data_dir, Some(&stage.token))?;
     }
     screen::begin(options, stage);
-    let fleet = stage.fleet(options)?;
+    let fleet = stage.fleets(options, &admin).await?;
     let mut stop = std::pin::pin!(asked_to_stop());
     let patience = ENROLL_PATIENCE_AT_LEAST.max(ENROLL_PATIENCE * options.hosts);
     tokio::select! {
@@ -120,10 +121,10 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
     let unfinished = admin.wait_until_ended(DRAIN_PATIENCE).await?;
     // The last replies may still be on their way to their devices.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (progress, rows) = (fleet.progress(), admin.all_rows().await?);
+    let (counts, progress, rows) = (fleet.counts(), fleet.progress(), admin.all_rows().await?);
     let pushes = stage.pushes.counts().delivered;
     let truth = tokio::task::spawn_blocking(move || fleet.stop()).await?;
-    let mut summary = audit::compare(options.hosts, &progress, &truth, admin.meant(), &rows);
+    let mut summary = audit::compare(&counts, &progress, &truth, admin.meant(), &rows);
     summary.pushes = pushes;
     summary.seconds = began.elapsed().as_secs_f64();
     debug_assert!(summary.commands.unfinished >= unfinished || unfinished == 0);

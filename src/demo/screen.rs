@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use super::Options;
 use super::admin::Admin;
 use super::audit::Summary;
+use super::fleets::PerPlatform;
 use super::stage::Stage;
 use crate::sim::report::Progress;
 
@@ -15,7 +16,7 @@ pub(super) fn begin(options: &Options, stage: &Stage) {
     }
     let addresses = &stage.running.addresses;
     let ca = addresses.ca_file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
-    println!("Rookery demo: {} simulated Apple devices enroll now.\n", options.hosts);
+    println!("Rookery demo: {} simulated devices of Apple and Windows enroll now.\n", options.hosts);
     println!("  devices    {}", addresses.device_url);
     println!("  admins     {}   API token {}", addresses.admin_url, stage.token);
     println!("  operators  {}   /tree /metrics /readyz", addresses.ops_url);
@@ -30,8 +31,8 @@ pub(super) fn begin(options: &Options, stage: &Stage) {
 }
 
 /// Devices enroll.
-pub(super) fn enrolling(options: &Options, progress: &Progress) {
-    line(options, &format!("enrolled {} of {}", progress.enrolled, options.hosts));
+pub(super) fn enrolling(options: &Options, progress: &PerPlatform<Progress>) {
+    line(options, &format!("enrolled {} of {}", progress.enrolled(), options.hosts));
 }
 
 /// All devices are enrolled.
@@ -62,16 +63,18 @@ pub(super) fn enrolled(options: &Options, stage: &Stage, admin: &Admin) {
 }
 
 /// Commands flow.
-pub(super) fn going(options: &Options, progress: &Progress) {
+pub(super) fn going(options: &Options, progress: &PerPlatform<Progress>) {
+    let (apple, windows) = (&progress.apple, &progress.windows);
     let text = format!(
-        "acknowledged {}, errors {}, NotNow {}, pushes {}, lost replies {}, report p50 {:.1} ms p99 {:.1} ms",
-        progress.acknowledged,
-        progress.errors,
-        progress.not_now,
-        progress.pushes,
-        progress.lost_replies,
-        progress.report.p50_ms,
-        progress.report.p99_ms
+        "acknowledged {}, errors {}, NotNow {}, pushes {}, sessions of PCs {}, lost replies {}, report p50 {:.1} ms p99 {:.1} ms",
+        apple.acknowledged + windows.acknowledged,
+        apple.errors + windows.errors,
+        apple.not_now,
+        apple.pushes,
+        windows.polls,
+        apple.lost_replies + windows.lost_replies,
+        apple.report.p50_ms,
+        apple.report.p99_ms
     );
     line(options, &text);
 }

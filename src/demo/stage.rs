@@ -14,20 +14,25 @@ use tokio::runtime::Handle;
 
 use super::Options;
 use super::admin::Admin;
+use super::fleets::Fleets;
 use crate::config::{Settings, Span, cores};
 use crate::serve::{self, Ended, Running};
 use crate::sim::apns::{PushConfig, PushService};
 use crate::sim::apple::device::DeviceOptions;
 use crate::sim::behaviour::Behaviour;
 use crate::sim::clock::Clock;
-use crate::sim::fleet::{Fleet, FleetConfig, Persona};
+use crate::sim::fleet::{Fleet, FleetConfig, PcFleetConfig, Persona};
 use crate::sim::keys::{KeyPool, Keys};
+use crate::sim::windows::device::enroll::DISCOVERY_PATH;
+use crate::sim::windows::device::{PcOptions, Proof};
 use crate::telemetry;
 
 /// The push topic of the demo.
 const TOPIC: &str = "com.apple.mgmt.External.demo";
 /// How long the simulated Apple's certificates last.
 const LIFE: Duration = Duration::from_secs(365 * 86_400);
+/// How long a minute of a poll schedule takes: PCs usually come once in a minute.
+const MINUTE: Duration = Duration::from_secs(1);
 /// Devices that enroll at once.
 const RAMP: usize = 16;
 
@@ -81,17 +86,33 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts the devices.
-    pub(super) fn fleet(&self, options: &Options) -> anyhow::Result<Fleet> {
+    /// Starts the devices: a third of them PCs, which need a token each.
+    pub(super) async fn fleets(&self, options: &Options, admin: &Admin) -> anyhow::Result<Fleets> {
         let ca = self.running.addresses.ca_file.as_ref().context("the demo's server has a self-made certificate")?;
         let ca = Certificate::from_pem(&std::fs::read(ca)?)?;
+        let anchors = vec![ca.der().to_vec()];
         let keys = Keys::Pool(Arc::new(KeyPool::new(options.hosts as usize * 2)));
-        Ok(Fleet::start(FleetConfig {
-            count: options.hosts,
+        let pcs = options.hosts / 3;
+        let tokens = admin.windows_tokens(pcs).await.context("no tokens for PCs")?;
+        let windows = Fleet::of_pcs(PcFleetConfig {
+            first: 1,
+            tokens,
+            discovery_url: format!("{}{DISCOVERY_PATH}", self.running.addresses.device_url),
+            anchors: anchors.clone(),
+            behaviour: Behaviour::lively(),
+            proofs: vec![Proof::Digest, Proof::Certificate, Proof::Digest, Proof::Signature],
+            options: PcOptions { keys: keys.clone(), dedup: false, ..PcOptions::default() },
+            minute: MINUTE,
+            seed: options.seed,
+            threads: 1,
+            ramp: RAMP,
+        })?;
+        let apple = Fleet::start(FleetConfig {
+            count: options.hosts - pcs,
             first: 1,
             mix: Persona::COMPANY.to_vec(),
             enroll_url: self.enroll_url(),
-            anchors: vec![ca.der().to_vec()],
+            anchors,
             pushes: self.pushes.clone(),
             behaviour: Behaviour::lively(),
             // A device that did a command twice would not notice; the demo does.
@@ -99,7 +120,8 @@ impl Stage {
             seed: options.seed,
             threads: cores(),
             ramp: RAMP,
-        })?)
+        })?;
+        Ok(Fleets { apple, windows })
     }
 
     /// Where a device gets its enrollment profile.

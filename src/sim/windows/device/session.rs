@@ -105,8 +105,16 @@ impl Pc {
     pub async fn hear_and_forget(&mut self) -> Result<(), PcError> {
         let (message, _) = self.heard().await?;
         self.conclude_message(&message, true);
+        self.may_be_challenged();
         self.wire.disconnect();
         Ok(())
+    }
+
+    /// Whoever sends a message again may be asked for another proof: the nonce may have been used up by the first time.
+    fn may_be_challenged(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.challenged = false;
+        }
     }
 
     /// How many commands its next message says a success of, and how many a failure.
@@ -137,6 +145,7 @@ impl Pc {
                 Ok(answer) => answer,
                 Err(error) => {
                     self.conclude_message(&message, false);
+                    self.may_be_challenged();
                     return Err(error);
                 }
             };
