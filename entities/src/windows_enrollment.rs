@@ -48,6 +48,8 @@ pub struct Model {
     pub linked_at: Option<i64>,
     /// How often it was told to ask for work, in minutes.
     pub poll_minutes: i32,
+    /// Whether an agent on the device starts a session when it is told that there is work.
+    pub agent_wakes: bool,
     /// When it enrolled.
     pub created_at: i64,
 }

@@ -1,14 +1,14 @@
 //! Tables `windows_enrollment` and `host`, as management sessions need them: who is known under a device's name, and which host
 //! a device turns out to be.
 
-use sea_orm::QuerySelect;
 use sea_orm::entity::prelude::*;
-use sea_orm::{QueryOrder, Set};
+use sea_orm::sea_query::{ExprTrait, Query};
+use sea_orm::{FromQueryResult, QueryOrder, QuerySelect, Set};
 
 use crate::enrollment;
 use crate::host::{self, Description};
 use crate::windows_enrollment::{Column, Entity, Model};
-use crate::{Database, Reader, StoreError, Transaction, Writer, host_admission};
+use crate::{Database, Reader, StoreError, Transaction, Writer, host_admission, queue_entry};
 
 /// The kind of a Windows channel: the code of `protocol::apple::ChannelKind::Windows`.
 pub const KIND: i16 = 10;
@@ -101,15 +101,71 @@ async fn describe_in(transaction: &Transaction, said: Said) -> Result<(), StoreE
     Ok(())
 }
 
+/// A Windows device as its agent's requests need it.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Agented {
+    /// The enrollment.
+    pub enrollment_id: i64,
+    /// Whether its agent was known to start sessions.
+    pub agent_wakes: bool,
+    /// Whether commands wait for the device.
+    pub has_work: bool,
+}
+
+/// The enrollment of a host whose device is managed, for its agent: every agent asks every 30 s.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of_agent(reader: &Reader, host_id: i64) -> Result<Option<Agented>, StoreError> {
+    let waiting = Query::select()
+        .expr(Expr::val(1))
+        .from(queue_entry::Entity)
+        .and_where(
+            Expr::col((queue_entry::Entity, queue_entry::Column::EnrollmentId)).equals((Entity, Column::EnrollmentId)),
+        )
+        .and_where(queue_entry::pending())
+        .and_where(queue_entry::held().not())
+        .to_owned();
+    reader
+        .run(move |database| async move {
+            let rows = Entity::find()
+                .select_only()
+                .columns([Column::EnrollmentId, Column::AgentWakes])
+                .column_as(Expr::exists(waiting), "has_work")
+                .join(sea_orm::JoinType::InnerJoin, to_enrollment())
+                .filter(enrollment::Column::HostId.eq(host_id))
+                .filter(enrollment::Column::Enabled.eq(true));
+            Ok(rows.into_model::<Agented>().one(&database).await?)
+        })
+        .await
+}
+
+/// Remembers whether a device's agent starts sessions.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn set_agent_wakes(writer: &Writer, enrollment_id: i64, agent_wakes: bool) -> Result<(), StoreError> {
+    let row = crate::windows_enrollment::ActiveModel { agent_wakes: Set(agent_wakes), ..Default::default() };
+    change(writer, enrollment_id, row).await
+}
+
 /// Remembers how often a device was told to ask for work.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub async fn set_poll(writer: &Writer, enrollment_id: i64, minutes: i32) -> Result<(), StoreError> {
+    let row = crate::windows_enrollment::ActiveModel { poll_minutes: Set(minutes), ..Default::default() };
+    change(writer, enrollment_id, row).await
+}
+
+async fn change(
+    writer: &Writer,
+    enrollment_id: i64,
+    row: crate::windows_enrollment::ActiveModel,
+) -> Result<(), StoreError> {
     writer
-        .run((enrollment_id, minutes), |transaction, (enrollment_id, minutes)| {
+        .run((enrollment_id, row), |transaction, (enrollment_id, row)| {
             Box::pin(async move {
-                let row = crate::windows_enrollment::ActiveModel { poll_minutes: Set(minutes), ..Default::default() };
                 Entity::update_many().set(row).filter(Column::EnrollmentId.eq(enrollment_id)).exec(transaction).await?;
                 Ok(())
             })

@@ -36,6 +36,7 @@ fn windows_enrollment() -> TableCreateStatement {
         .col(ColumnDef::new("not_in_oobe").boolean().null())
         .col(big_null("linked_at"))
         .col(ColumnDef::new("poll_minutes").integer().not_null())
+        .col(ColumnDef::new("agent_wakes").boolean().not_null())
         .col(big("created_at"))
         .foreign_key(ForeignKey::create().from("windows_enrollment", "enrollment_id").to("enrollment", "id"))
         .take()

@@ -245,7 +245,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
     };
     let root_certificate = pem(&settings.apns.root_certificate)?;
     Ok(Config {
-        host: Arc::new(HostConfig::new(queue, hosts.idle.0)),
+        host: Arc::new(HostConfig { polls: settings.windows.polls(), ..HostConfig::new(queue, hosts.idle.0) }),
         brakes: Arc::new(settings.brakes.to_config()),
         webhooks: Arc::new(settings.webhooks.to_config()),
         egress: Arc::new(settings.egress.to_config()?),

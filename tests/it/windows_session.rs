@@ -358,3 +358,40 @@ async fn what_is_no_message_is_answered_with_400() {
     })
     .await;
 }
+
+#[actix::test]
+async fn an_agent_that_wakes_its_device_lets_it_sleep_longer() {
+    on_each_store(async |world| {
+        let node_key = agent(world, "PF0042").await;
+        let enrolled = post(world, ENROLL, issue(&agent_token(&node_key), &key())).await.enrolled(&key());
+        let mut pc = Pc::of(world, DEVICE_ID, &enrolled);
+        pc.meet("PF0042").await;
+        let config = async |capabilities: &str| {
+            let request = world.app.client.post(world.app.device_url("/api/fleet/orbit/config"));
+            let request = request.header("X-Fleet-Capabilities", capabilities);
+            let said = answer(request.body(json!({ "orbit_node_key": node_key }).to_string())).await;
+            assert_eq!(said.status, StatusCode::OK, "{}", said.json);
+            said.json["notifications"]["windows_mdm_sync_request"] == true
+        };
+        assert!(!config("orbit_endpoints").await && pc.begin("").await.commands().is_empty());
+        assert!(!config("orbit_endpoints, windows_mdm_sync").await, "there is no work");
+        let told = pc.begin("").await;
+        assert_eq!(told.commands(), ["rookery-poll"]);
+        assert_eq!(find(&told.body, &["Replace", "Item", "Data"]).text, "60");
+        assert!(pc.say(&status("rookery-poll", "Replace", 200)).await.commands().is_empty());
+        assert!(pc.begin("").await.commands().is_empty(), "it was told");
+
+        let read = run(world, get("./DevDetail/SwV")).await;
+        assert!(config("windows_mdm_sync").await, "the agent starts a session");
+        assert_eq!(pc.begin("").await.commands(), [read.clone()]);
+        assert!(pc.say(&status(&read, "Get", 404)).await.commands().is_empty());
+        assert!(!config("windows_mdm_sync").await);
+        assert!(!config("").await, "another agent, or an older one, took its place");
+        let told = pc.begin("").await;
+        assert_eq!(
+            (told.commands(), find(&told.body, &["Replace", "Item", "Data"]).text.as_str()),
+            (vec!["rookery-poll".into()], "1")
+        );
+    })
+    .await;
+}

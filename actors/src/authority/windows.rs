@@ -228,6 +228,7 @@ fn refused(why: &str) -> Refusal {
 
 fn row_of(said: &Said, poll_minutes: u32, now: Timestamp) -> windows_enrollment::Model {
     windows_enrollment::Model {
+        agent_wakes: false,
         enrollment_id: 0,
         device_id: said.device_id.clone(),
         hardware_id: said.hardware_id.clone(),

@@ -8,6 +8,7 @@
 //! A host holds its channels: the device's own and those of its users. It asks nobody; it tells. Each verb has a file:
 //! start with [`report`].
 
+pub mod agent_wakes;
 pub mod authenticate;
 pub mod bodies;
 pub mod cancelled;
@@ -67,6 +68,23 @@ pub struct HostConfig {
     pub windows: Policy,
     /// A host that did nothing for so long, and has nothing due, gives its memory back.
     pub idle: Duration,
+    /// How often Windows devices ask for work.
+    pub polls: PollMinutes,
+}
+
+/// How often a Windows device asks for work, in minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollMinutes {
+    /// One that nothing wakes.
+    pub usual: i32,
+    /// One whose agent starts a session when there is work.
+    pub relaxed: i32,
+}
+
+impl Default for PollMinutes {
+    fn default() -> Self {
+        Self { usual: 1, relaxed: 60 }
+    }
 }
 
 /// What all hosts share.
@@ -160,7 +178,7 @@ impl HostConfig {
     pub fn new(queue: Policy, idle: Duration) -> Self {
         // A Windows device that cannot read a command says nothing about it: three times are enough.
         let windows = Policy { max_attempts: queue.max_attempts.min(3), ..queue.clone() };
-        Self { queue, windows, idle }
+        Self { queue, windows, idle, polls: PollMinutes::default() }
     }
 }
 

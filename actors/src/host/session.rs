@@ -115,7 +115,7 @@ impl Host {
         let (others, strangers) = (Vec::new(), Vec::new());
         let most = if message.unenrolls() || message.aborts() { 0 } else { MOST };
         let work = Work { row, begins, session, message, body, others, strangers, most };
-        if enabled { self.take_facts(work) } else { self.send_away(&work) }
+        if enabled { self.take_poll(work) } else { self.send_away(&work) }
     }
 
     /// Looks up the commands that the message speaks of and that the session does not hold: this actor may be younger than

@@ -10,7 +10,7 @@ use openssl::sha::sha256;
 use protocol::ids::{CommandUuid, serial_number};
 use protocol::queue::{Filing, OrphanReason, Round as Decision, State};
 use protocol::time::Timestamp;
-use protocol::windows::session::{self, Round};
+use protocol::windows::session::{self, Round, Wishes};
 use protocol::windows::syncml::{Command, Outcome};
 
 use super::report::entry_change;
@@ -68,8 +68,8 @@ impl Host {
         if fits < texts.len() {
             return self.consider(Work { most: fits, ..work });
         }
-        let asks = work.begins && work.most > 0 && self.windows(work.row).is_some_and(|windows| !windows.linked);
-        let (text, goes_on) = session::reply(&work.message, &round, asks, &texts);
+        let wishes = self.wishes_of(&work);
+        let (text, goes_on) = session::reply(&work.message, &round, wishes, &texts);
         let unenrolls = commands.iter().find(|command| is_unenroll(command)).map(|command| command.uuid().clone());
         let ends = unenrolls.is_some() || work.message.unenrolls();
         let goes_on = goes_on && work.most > 0;
@@ -94,6 +94,35 @@ impl Host {
             host.adopt_session(work, round, &decision, commands, goes_on.then(|| answer.clone()));
             host.rearm(context);
             if ends { host.end_channel(row, &said, answer) } else { at_once(Ok(Managed::Answer(answer))) }
+        }))
+    }
+
+    /// What the device is to be told besides what is queued, where a session begins that goes on.
+    fn wishes_of(&mut self, work: &Work) -> Wishes {
+        let polls = self.parts.config.polls;
+        let windows = self.windows(work.row).filter(|_| work.begins && work.most > 0);
+        windows.map(|windows| windows.wishes(polls)).unwrap_or_default()
+    }
+
+    /// Writes how often the device asks for work from now on. One that cannot be told is not told again.
+    pub(super) fn take_poll(&mut self, work: Work) -> Turn<Managed> {
+        let polls = self.parts.config.polls;
+        let Some(wanted) = self.windows(work.row).map(|windows| windows.wanted_poll(polls)) else {
+            return at_once(Ok(Managed::Unproven));
+        };
+        if session::polls_as_told(&work.message).is_none() {
+            return self.take_facts(work);
+        }
+        let (writer, row) = (self.parts.writer.clone(), work.row);
+        let storing = async move { windows_host::set_poll(&writer, row, wanted).await };
+        Box::pin(storing.into_actor(self).then(move |stored, host, context| {
+            if let Err(refusal) = host.settle(stored, context) {
+                return at_once(Err(refusal));
+            }
+            if let Some(windows) = host.windows(row) {
+                windows.poll_minutes = wanted;
+            }
+            host.take_facts(work)
         }))
     }
 
@@ -190,7 +219,7 @@ impl Host {
     pub(super) fn send_away(&mut self, work: &Work) -> Turn<Managed> {
         let leaving = Command::unenroll(uuid::Uuid::new_v4().into()).ok().filter(|_| work.begins && work.most > 0);
         let texts: Vec<String> = leaving.iter().map(Command::body).collect();
-        let (text, _) = session::reply(&work.message, &Round::default(), false, &texts);
+        let (text, _) = session::reply(&work.message, &Round::default(), Wishes::default(), &texts);
         at_once(Ok(Managed::Answer(text.into())))
     }
 }

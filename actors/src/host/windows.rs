@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use entities::windows_enrollment;
-use protocol::windows::session::Session;
+use protocol::windows::session::{Session, Wishes};
 use protocol::windows::syncml::credentials::Credentials;
 use zeroize::Zeroizing;
 
-use super::Host;
 use super::channel::Channel;
+use super::{Host, PollMinutes};
 
 /// A Windows device, as its channel knows it.
 pub(super) struct Windows {
@@ -15,6 +15,10 @@ pub(super) struct Windows {
     pub(super) device_id: Box<str>,
     /// Whether it is certain which host it is.
     pub(super) linked: bool,
+    /// How often it was told to ask for work, in minutes.
+    pub(super) poll_minutes: i32,
+    /// Whether its agent starts sessions.
+    pub(super) agent_wakes: bool,
     /// What a digest is checked against, once it was needed.
     pub(super) credentials: Option<Zeroizing<Credentials>>,
     /// Its session, while there is one.
@@ -28,10 +32,25 @@ impl Windows {
         Self {
             device_id: row.device_id.as_str().into(),
             linked: row.linked_at.is_some(),
+            poll_minutes: row.poll_minutes,
+            agent_wakes: row.agent_wakes,
             credentials: None,
             session: None,
             answered: None,
         }
+    }
+}
+
+impl Windows {
+    /// What the device is to be told at the beginning of a session, besides what is queued for it.
+    pub(super) fn wishes(&self, polls: PollMinutes) -> Wishes {
+        let wanted = self.wanted_poll(polls);
+        Wishes { facts: !self.linked, poll_minutes: (wanted != self.poll_minutes).then_some(wanted) }
+    }
+
+    /// How often the device should ask for work: seldom, where its agent wakes it.
+    pub(super) fn wanted_poll(&self, polls: PollMinutes) -> i32 {
+        if self.agent_wakes { polls.relaxed } else { polls.usual }
     }
 }
 

@@ -42,12 +42,23 @@ pub struct Round {
     pub open: Vec<OpenCommand>,
 }
 
+/// The name of the command that sets how often a device asks for work.
+const POLL: &str = "rookery-poll";
 /// What the server itself wants to know of a device, until it is certain which host it is.
 const QUESTIONS: [(&str, &str); 3] = [
     ("rookery-serial", "./DevDetail/Ext/Microsoft/SMBIOSSerialNumber"),
     ("rookery-version", "./DevDetail/SwV"),
     ("rookery-name", "./DevDetail/Ext/Microsoft/DNSComputerName"),
 ];
+
+/// What the server wants of a device besides what is queued for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// To know which host it is.
+    pub facts: bool,
+    /// That it asks for work every so many minutes.
+    pub poll_minutes: Option<i32>,
+}
 
 /// A device's answers to [`QUESTIONS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,8 +147,8 @@ impl Session {
     }
 }
 
-/// Writes the answer to a message that proved where it came from; `None` in the second place when the session ends with it.
-pub fn reply(message: &Message, round: &Round, asks: bool, commands: &[String]) -> (String, bool) {
+/// Writes the answer to a message that proved where it came from; false in the second place: the session ends with it.
+pub fn reply(message: &Message, round: &Round, wishes: Wishes, commands: &[String]) -> (String, bool) {
     let mut reply = Reply::accept(&message.header);
     for said in &message.body {
         match said {
@@ -151,12 +162,14 @@ pub fn reply(message: &Message, round: &Round, asks: bool, commands: &[String]) 
     if round.more {
         reply.ask_for_more();
     }
-    if asks {
+    if wishes.facts {
         for (id, target) in QUESTIONS {
             reply.get(id, target);
         }
     }
-    round.again.iter().chain(commands).for_each(|xml| reply.command(xml));
+    let poll = wishes.poll_minutes.zip(CommandUuid::parse(POLL));
+    let poll = poll.and_then(|(minutes, name)| Command::poll(name, minutes).ok()).map(|command| command.body());
+    round.again.iter().chain(&poll).chain(commands).for_each(|xml| reply.command(xml));
     let goes_on = reply.has_commands();
     (reply.finish(), goes_on)
 }
@@ -181,9 +194,15 @@ pub fn facts(message: &Message) -> Option<Facts> {
     Some(Facts { serial: serial.take(), os_version: os_version.take(), computer_name: computer_name.take() })
 }
 
-/// Whether a `CmdRef` is that of one of our questions.
+/// Whether a device says that it asks for work as often as it was told; `None` when it says nothing about it.
+pub fn polls_as_told(message: &Message) -> Option<bool> {
+    let status = message.statuses().find(|status| status.command_ref == POLL)?;
+    Some((200..300).contains(&status.code))
+}
+
+/// Whether a `CmdRef` is that of one of our own wishes.
 fn is_question(command_ref: &str) -> bool {
-    QUESTIONS.iter().any(|(id, _)| *id == command_ref)
+    command_ref == POLL || QUESTIONS.iter().any(|(id, _)| *id == command_ref)
 }
 
 /// The number of a message; 0 for what is none, so that it never goes on with anything.

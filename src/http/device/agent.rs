@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use actors::ask::Refusal;
+use actors::host::agent_wakes::AgentWakes;
 use actors::registrar::EnrollAgent;
 use actors::seen::Through;
 use entities::agent::{self, Kind};
+use entities::windows_host;
 use openssl::sha::sha256;
 use protocol::agent::{node_key, orbit_enrollment, osquery_enrollment};
 use protocol::ids::HostId;
@@ -21,6 +24,8 @@ use crate::http::error::{AgentError, AgentFault};
 const DEADLINE: Duration = Duration::from_secs(20);
 /// The longest message of an agent here, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
+/// What an orbit says that starts a management session when it is told to.
+const STARTS_SESSIONS: &str = "windows_mdm_sync";
 /// What this server can do for orbit, which asks for nothing else.
 const CAPABILITIES: (&str, &str) = ("X-Fleet-Capabilities", "orbit_endpoints");
 
@@ -38,9 +43,20 @@ pub async fn orbit_enroll(payload: Payload, edge: Data<DeviceEdge>) -> Result<Ht
 }
 
 /// `POST /api/fleet/orbit/config`: every agent asks every 30 s, which costs one read by an index.
-pub async fn orbit_config(payload: Payload, edge: Data<DeviceEdge>) -> Result<HttpResponse, AgentError> {
-    recognize(&edge, payload, Kind::Orbit).await?;
-    Ok(HttpResponse::Ok().insert_header(CAPABILITIES).json(json!({ "notifications": {} })))
+pub async fn orbit_config(
+    request: HttpRequest,
+    payload: Payload,
+    edge: Data<DeviceEdge>,
+) -> Result<HttpResponse, AgentError> {
+    let host = recognize(&edge, payload, Kind::Orbit).await?;
+    let starts_sessions = request
+        .headers()
+        .get_all(CAPABILITIES.0)
+        .any(|value| value.to_str().is_ok_and(|names| names.split(',').any(|name| name.trim() == STARTS_SESSIONS)));
+    let wake = wakes(&edge, host, starts_sessions).await;
+    let wake = wake.map_err(|refusal| AgentError { kind: Kind::Orbit, fault: AgentFault::from(refusal) })?;
+    let notifications = if wake { json!({ "windows_mdm_sync_request": true }) } else { json!({}) };
+    Ok(HttpResponse::Ok().insert_header(CAPABILITIES).json(json!({ "notifications": notifications })))
 }
 
 /// `POST /api/osquery/enroll`
@@ -57,6 +73,16 @@ pub async fn osquery_config(payload: Payload, edge: Data<DeviceEdge>) -> Result<
     Ok(HttpResponse::Ok().json(json!({})))
 }
 
+/// Whether an agent is to start a management session of its device. Whether it can is noted where that is new.
+async fn wakes(edge: &DeviceEdge, host: HostId, starts_sessions: bool) -> Result<bool, Refusal> {
+    let Some(device) = windows_host::of_agent(&edge.front.reader, host.0).await? else { return Ok(false) };
+    if device.agent_wakes != starts_sessions {
+        let said = AgentWakes { enrollment: device.enrollment_id, can: starts_sessions };
+        edge.front.hosts.ask(host, said, DEADLINE).await?;
+    }
+    Ok(starts_sessions && device.has_work)
+}
+
 async fn read(edge: &DeviceEdge, payload: Payload, kind: Kind) -> Result<Bytes, AgentError> {
     edge.budget.read(payload, MAX_BYTES).await.map_err(|error| AgentError { kind, fault: error.into() })
 }
@@ -71,8 +97,7 @@ async fn enroll(edge: &DeviceEdge, enroll: EnrollAgent) -> Result<String, AgentE
 async fn recognize(edge: &DeviceEdge, payload: Payload, kind: Kind) -> Result<HostId, AgentError> {
     let key = node_key(&read(edge, payload, kind).await?).map_err(|error| AgentError::bad_request(kind, error))?;
     let found = agent::host_of_key(&edge.front.reader, kind, sha256(key.as_bytes()).to_vec()).await;
-    let found =
-        found.map_err(|error| AgentError { kind, fault: AgentFault::from(actors::ask::Refusal::from(error)) })?;
+    let found = found.map_err(|error| AgentError { kind, fault: AgentFault::from(Refusal::from(error)) })?;
     let host = HostId(found.ok_or(AgentError { kind, fault: AgentFault::UnknownKey })?.id);
     edge.front.seen.note(host, edge.front.clock.now(), Through::Agent);
     Ok(host)

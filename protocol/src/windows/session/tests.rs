@@ -54,12 +54,12 @@ fn what_was_handed_out_is_heard_of_in_any_order() {
 #[test]
 fn a_session_ends_with_an_answer_that_asks_for_none() {
     let said = message("0", 1, "<Alert><CmdID>2</CmdID><Data>1201</Data></Alert><Replace><CmdID>3</CmdID></Replace>");
-    let (text, goes_on) = reply(&said, &Round::default(), false, &[]);
+    let (text, goes_on) = reply(&said, &Round::default(), Wishes::default(), &[]);
     assert!(!goes_on && text.contains("<CmdRef>3</CmdRef><Cmd>Replace</Cmd><Data>200</Data>"), "{text}");
     assert!(!text.contains("Alert"), "alerts get no status");
-    let (text, goes_on) = reply(&said, &Round::default(), false, &[get("a").body()]);
+    let (text, goes_on) = reply(&said, &Round::default(), Wishes::default(), &[get("a").body()]);
     assert!(goes_on && text.contains("<CmdID>a</CmdID>"));
-    let (text, goes_on) = reply(&said, &Round::default(), true, &[]);
+    let (text, goes_on) = reply(&said, &Round::default(), Wishes { facts: true, poll_minutes: None }, &[]);
     assert!(goes_on && text.contains("SMBIOSSerialNumber"));
 }
 
@@ -76,6 +76,18 @@ fn a_device_says_which_one_it_is() {
 }
 
 #[test]
+fn a_device_is_told_how_often_to_come() {
+    let said = message("0", 1, "");
+    let (text, goes_on) = reply(&said, &Round::default(), Wishes { facts: false, poll_minutes: Some(60) }, &[]);
+    assert!(
+        goes_on && text.contains("/Poll/IntervalForFirstSetOfRetries</LocURI>") && text.contains("<Data>60</Data>")
+    );
+    assert_eq!(polls_as_told(&message("0", 2, &status("rookery-poll", 200))), Some(true));
+    assert_eq!(polls_as_told(&message("0", 2, &status("rookery-poll", 405))), Some(false));
+    assert_eq!(polls_as_told(&message("0", 2, &status("rookery-serial", 200))), None);
+}
+
+#[test]
 fn a_large_object_is_asked_for_to_its_end() {
     let first = message("0", 1, "");
     let session = Session::begin(&first.header, Proof::Certificate, Timestamp::default());
@@ -83,7 +95,7 @@ fn a_large_object_is_asked_for_to_its_end() {
     let chunk = "<Results><CmdID>3</CmdID><CmdRef>a</CmdRef><Item><Source><LocURI>x</LocURI></Source><Data>1</Data><MoreData/></Item></Results>";
     let said = message("0", 2, &(status("a", 200) + chunk));
     let round = session.hear(&said, Vec::new());
-    let (text, goes_on) = reply(&said, &round, false, &[]);
+    let (text, goes_on) = reply(&said, &round, Wishes::default(), &[]);
     assert!(
         goes_on && text.contains("<Data>1222</Data>") && text.contains("<Cmd>Results</Cmd><Data>213</Data>"),
         "{text}"

@@ -3,7 +3,7 @@
 use protocol::ids::CommandUuid;
 use protocol::windows::loc_uri::canonical;
 use protocol::windows::redact::redact;
-use protocol::windows::session::{Proof, Session, facts, reply};
+use protocol::windows::session::{Proof, Session, Wishes, facts, polls_as_told, reply};
 use protocol::windows::syncml::credentials::{credentials, digest, is_proof};
 use protocol::windows::syncml::{Command, Message, OpenCommand, Operation, WireId, is_fragment, result_json};
 use protocol::windows::xml;
@@ -31,14 +31,14 @@ pub(crate) fn tree(input: &[u8]) {
 /// A device's message, in a session that has a command.
 pub(crate) fn message(input: &[u8]) {
     let Ok(message) = Message::parse(input, MAX) else { return };
-    let _ = (message.unenrolls(), message.aborts(), message.dev_info("Mod"), facts(&message));
+    let _ = (message.unenrolls(), message.aborts(), message.dev_info("Mod"), facts(&message), polls_as_told(&message));
     let session = Session::begin(&message.header, Proof::Certificate, NOW);
     let get = Command::parse(SEEDS[1], MAX, uuid()).unwrap();
     let round = session.hear(&message, vec![OpenCommand::new(get)]);
     for (_, outcome) in &round.finished {
         assert!(result_json(outcome.body.as_bytes()).is_ok(), "what is kept of a report can be read");
     }
-    let (answer, _) = reply(&message, &round, true, &[]);
+    let (answer, _) = reply(&message, &round, Wishes { facts: true, poll_minutes: Some(1) }, &[]);
     assert!(xml::parse(answer.as_bytes(), usize::MAX / 2).is_ok(), "every answer is well-formed");
 }
 
