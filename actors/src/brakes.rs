@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use entities::held_command::{self, Released, Verdict, Word};
 use entities::{Reader, StoreError, Writer, cancel};
-use protocol::apple::danger::Danger;
+use protocol::danger::Danger;
 use protocol::ids::{CommandUuid, Generation, HostId};
 use protocol::queue::{Entry, State};
 use protocol::time::Timestamp;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use entities::Writer;
 use entities::enqueue::{self, After, Answers, Brake, Channel, Enqueue, Queued};
 use entities::host_action::NewAction;
-use protocol::apple::danger::Danger;
+use protocol::danger::Danger;
 use protocol::ids::{CommandUuid, Generation, HostId};
 use protocol::queue::{Entry, State};
 use protocol::time::Timestamp;

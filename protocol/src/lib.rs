@@ -8,10 +8,12 @@
 
 pub mod agent;
 pub mod apple;
+pub mod danger;
 pub mod ids;
 pub mod percent;
 pub mod pki;
 pub mod queue;
+pub mod redacted;
 pub mod retry_after;
 pub mod time;
 pub mod webhook;

@@ -234,7 +234,7 @@ async fn what_is_there_already_is_replaced_and_what_was_lost_is_sent_again() {
         let read = run(world, get("./DevDetail/SwV")).await;
         assert_eq!(pc.begin("").await.commands(), [add.clone(), read.clone()]);
         // Its answer is lost: what was handed out goes again, one at a time.
-        assert_eq!(pc.begin("").await.commands(), [add.clone()]);
+        assert_eq!(pc.begin("").await.commands(), [add.as_str()]);
         let told = pc.say(&status(&add, "Add", 418)).await;
         let replaced = format!("{add}.r0");
         assert_eq!(told.commands(), [replaced.clone(), read.clone()]);
@@ -265,7 +265,7 @@ async fn a_session_outlives_the_server() {
                 let mut pc = Pc::of(world, DEVICE_ID, &enrolled);
                 pc.meet("PF-0042").await;
                 let read = run(world, get("./DevDetail/SwV")).await;
-                assert_eq!(pc.begin("").await.commands(), [read.clone()]);
+                assert_eq!(pc.begin("").await.commands(), [read.as_str()]);
                 (read, pc.session, pc.credentials)
             };
             world.app.restart();
@@ -383,7 +383,7 @@ async fn an_agent_that_wakes_its_device_lets_it_sleep_longer() {
 
         let read = run(world, get("./DevDetail/SwV")).await;
         assert!(config("windows_mdm_sync").await, "the agent starts a session");
-        assert_eq!(pc.begin("").await.commands(), [read.clone()]);
+        assert_eq!(pc.begin("").await.commands(), [read.as_str()]);
         assert!(pc.say(&status(&read, "Get", 404)).await.commands().is_empty());
         assert!(!config("windows_mdm_sync").await);
         assert!(!config("").await, "another agent, or an older one, took its place");

@@ -11,7 +11,6 @@ pub mod channel;
 pub mod check_in;
 pub mod command;
 pub mod command_keys;
-pub mod danger;
 pub mod declarative;
 pub mod enrollment_profile;
 pub mod fields;

@@ -4,9 +4,7 @@
 //! Never here: who may read what. A document that cannot be read is hidden whole. Start with [`redact`].
 
 use super::plist::{Value, parse, to_xml};
-
-/// What stands in place of a secret.
-pub const HIDDEN: &str = "[hidden]";
+use crate::redacted::{HIDDEN, Redacted};
 
 /// Keys of Apple's commands and their answers whose values are secrets, or hold some, in lower case and alphabetical order.
 const KEYS: [&str; 28] = [
@@ -39,15 +37,6 @@ const KEYS: [&str; 28] = [
     "unlocktoken",
     "userpassword",
 ];
-
-/// What is left of a document without its secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Redacted {
-    /// All of it: there is no secret in it.
-    Same,
-    /// The document with each secret replaced.
-    Other(Vec<u8>),
-}
 
 /// Hides the secrets in a command or report of at most `max_bytes` bytes.
 pub fn redact(document: &[u8], max_bytes: usize) -> Redacted {

@@ -3,7 +3,7 @@
 
 use super::loc_uri::canonical;
 use super::xml::{self, Element, Writer};
-use crate::apple::redact::{HIDDEN, Redacted};
+use crate::redacted::{HIDDEN, Redacted};
 
 /// What the address of a secret node holds, in lower case.
 const SECRET: [&str; 13] = [

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use actors::people::NoteReveal;
-use protocol::apple::redact::{Redacted, redact};
+use protocol::apple::redact::redact;
+use protocol::redacted::Redacted;
 use protocol::windows;
 
 use super::auth::Admin;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::message::{Item, MessageError};
 use super::{MAX_NAME_CHARS, METINF, NAMESPACE};
-use crate::apple::danger::Danger;
+use crate::danger::Danger;
 use crate::ids::CommandUuid;
 use crate::windows::PROVIDER_ID;
 use crate::windows::xml::{self, Document, Element, Fault, Writer};
