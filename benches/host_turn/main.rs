@@ -5,12 +5,13 @@
 //! of them, so the figures survive a noisy machine. Client and server share the machine's cores, so requests a second are a
 //! lower bound. The larger figures can be left out or made smaller: `ROOKERY_BENCH_HOSTS` (100,000 hosts at rest, and one
 //! command for all of them), `ROOKERY_BENCH_ROWS` (10 million commands of the past), `ROOKERY_BENCH_RESTART` (1,000,000 hosts),
-//! `ROOKERY_BENCH_LIST` (100,000 hosts in lists); 0 leaves one out. `cargo bench --bench host_turn -- list` runs the last alone.
+//! `ROOKERY_BENCH_LIST` (100,000 hosts in lists); 0 leaves one out. `cargo bench --bench host_turn -- list` runs the last alone, `-- windows` Windows sessions beside Idle polls.
 
 mod bare;
 mod client;
 mod fleet;
 mod list;
+mod pcs;
 mod process;
 mod resident;
 mod restart;
@@ -50,7 +51,21 @@ fn main() {
     if std::env::args().any(|argument| argument == "list") {
         return runtime.block_on(list::measure());
     }
+    if std::env::args().any(|argument| argument == "windows") {
+        return runtime.block_on(measure_windows());
+    }
     runtime.block_on(measure());
+}
+
+/// Windows sessions beside Idle polls alone.
+async fn measure_windows() {
+    let server = Server::start(&[]);
+    let fleet = Fleet::enroll(&server, DEVICES).await;
+    let poll = figure(&server, &fleet.polls()).await;
+    let windows = windows_sessions(&server).await;
+    println!("Idle poll: {:.0} a second, {:.1} µs", poll.per_second, poll.cpu_micros);
+    println!("POST of a Windows session: {:.0} a second, {:.1} µs", windows.per_second, windows.cpu_micros);
+    println!("{:.2} of the Idle poll's rate (target 0.4)", windows.per_second / poll.per_second);
 }
 
 async fn measure() {
@@ -65,6 +80,7 @@ async fn measure() {
     let poll = figure(&server, &fleet.polls()).await;
     let cycle = cycles(&server, &fleet).await;
     let whole = whole_commands(&server, &fleet).await;
+    let windows = windows_sessions(&server).await;
     drop(server);
     let floor = bare.cpu_micros + verify;
     println!("\n| what | a second | server CPU, µs | target | ratio |\n|---|---|---|---|---|");
@@ -79,6 +95,8 @@ async fn measure() {
     let of_poll = format!("{:.2} of the Idle poll's rate (target 0.5)", cycle.per_second / poll.per_second);
     line("durable command cycle (report in, next command out)", cycle, "", of_poll);
     line("whole command (queue by API, Idle, report of 2 KB)", whole, "235", String::new());
+    let of_poll = format!("{:.2} of the Idle poll's rate (target 0.4)", windows.per_second / poll.per_second);
+    line("POST of a Windows session (two of them, digest, empty queue)", windows, "", of_poll);
     println!();
     turns::measure().await;
     turns::measure_wide().await;
@@ -185,6 +203,12 @@ async fn whole_commands(server: &Server, fleet: &Fleet) -> Figure {
         done += worker.await.expect("a worker");
     }
     of(done, begun.elapsed(), server.cpu() - cpu)
+}
+
+/// Windows devices that come and find nothing to do.
+async fn windows_sessions(server: &Server) -> Figure {
+    let pcs = pcs::enroll(server, DEVICES).await;
+    pcs::sessions(server, &pcs).await
 }
 
 fn of(requests: u64, time: Duration, cpu: Duration) -> Figure {
