@@ -15,11 +15,8 @@ use crate::vault::Vault;
 use crate::windows_enrollment::{self, DEVICE};
 use crate::{
     Reader, StoreError, Transaction, Writer, enrollment, enrollment_secret, host_admission, host_lifecycle, identity,
-    windows_token,
+    windows_host, windows_token,
 };
-
-/// The kind of a Windows device's channel: the code of `protocol::apple::channel::ChannelKind::Windows`.
-const WINDOWS: i16 = 10;
 
 /// What entitles a device to enroll. Tokens and keys are hashed (SHA-256).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +123,7 @@ async fn admit_in(
     if let Some(team) = team_id {
         host::join_team(transaction, host_id, *team).await?;
     }
-    let mut channels = host_lifecycle::reset(transaction, host_id, WINDOWS, None, at).await?;
+    let mut channels = host_lifecycle::reset(transaction, host_id, windows_host::KIND, None, at).await?;
     let channel = enrollment::Entity::insert(channel(host_id, admission.external_id, at));
     let channel = channel.exec_with_returning(transaction).await?;
     channels.push(channel.id);
@@ -283,7 +280,7 @@ fn channel(host_id: i64, external_id: String, at: i64) -> enrollment::ActiveMode
         id: ActiveValue::NotSet,
         host_id: Set(host_id),
         external_id: Set(external_id),
-        kind: Set(WINDOWS),
+        kind: Set(windows_host::KIND),
         generation: Set(0),
         enabled: Set(true),
         // Its first message of this kind would make an enrollment; this one is one from the beginning.

@@ -17,6 +17,7 @@ pub mod listen;
 pub mod oidc;
 pub mod openapi;
 pub mod ops;
+mod page;
 pub mod paging;
 pub mod tls;
 
@@ -91,6 +92,10 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/discovery", handler: || web::to(windows_enroll::discover) },
     Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/policy", handler: || web::to(windows_enroll::policies) },
     Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/enroll", handler: || web::to(windows_enroll::enroll) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/microsoft/auth", handler: || web::to(windows_enroll::login::page) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/auth", handler: || web::to(windows_enroll::login::sign_in) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/microsoft/tos", handler: || web::to(windows_enroll::terms::page) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/microsoft/tos", handler: || web::to(windows_enroll::terms::decide) },
 
     Route { who: Who::Agent, methods: "HEAD", path: "/api/fleet/orbit/ping", handler: || web::to(agent::orbit_ping) },
     Route { who: Who::Agent, methods: "POST", path: "/api/fleet/orbit/enroll", handler: || web::to(agent::orbit_enroll) },

@@ -28,6 +28,7 @@ use crate::http::admin::auth::Remembered;
 use crate::http::admin::passwords::Passwords;
 use crate::http::body::Budget;
 use crate::http::device::windows_enroll::WindowsEdge;
+use crate::http::device::windows_enroll::entra::Entra;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use crate::http::identity::Proxies;
 use crate::http::limiter::Limiter;
@@ -170,6 +171,7 @@ impl Bindings {
 
     fn listen(&self, settings: &Settings, parts: &Parts, ops: OpsEdge) -> anyhow::Result<Vec<Listening>> {
         let device = &settings.device;
+        let entra = settings.windows.entra(&self.device_url()).map(Entra::new);
         let edge = DeviceEdge {
             front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
@@ -179,7 +181,11 @@ impl Bindings {
                 header: device.client_certificate_header.to_ascii_lowercase(),
             },
             manage_network_users: device.manage_network_users,
-            windows: WindowsEdge { enabled: settings.windows.enabled },
+            windows: WindowsEdge {
+                enabled: settings.windows.enabled,
+                limiter: Limiter::new(device.trusted_proxies.clone()),
+                entra: entra.transpose().map_err(anyhow::Error::msg)?,
+            },
         };
         let provider =
             settings.oidc.to_config(&settings.admin.url).context("oidc.root_certificate")?.map(Provider::new);

@@ -35,5 +35,8 @@ mod watching;
 mod webhooks;
 mod windows_client;
 mod windows_enroll;
+mod windows_entra;
+mod windows_pages;
+mod windows_renew;
 mod windows_session;
 mod world;

@@ -17,6 +17,7 @@ use crate::world::{SECRET, World};
 pub(crate) const DISCOVER: &str = include_str!("../../protocol/tests/fixtures/windows/discover.xml");
 pub(crate) const GET_POLICIES: &str = include_str!("../../protocol/tests/fixtures/windows/get_policies.xml");
 pub(crate) const ISSUE: &str = include_str!("../../protocol/tests/fixtures/windows/issue.xml");
+pub(crate) const RENEW: &str = include_str!("../../protocol/tests/fixtures/windows/renew.xml");
 
 pub(crate) const DISCOVERY: &str = "/EnrollmentServer/Discovery.svc";
 pub(crate) const POLICY: &str = "/api/mdm/microsoft/policy";
@@ -72,6 +73,11 @@ pub(crate) fn with_jwt(request: &str, token: &str) -> String {
 /// A request to enroll with this token and this key.
 pub(crate) fn issue(token: &[u8], key: &PKey<Private>) -> String {
     with_token(ISSUE, token).replace("{csr}", &broken_base64(&csr(key)))
+}
+
+/// The same with a token of an identity provider.
+pub(crate) fn issue_with_jwt(token: &str, key: &PKey<Private>) -> String {
+    with_jwt(ISSUE, token).replace("{csr}", &broken_base64(&csr(key)))
 }
 
 /// What an agent gives Windows to enroll with.

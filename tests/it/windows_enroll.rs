@@ -178,7 +178,7 @@ async fn nothing_but_a_good_token_lets_anybody_in() {
         let said = post(world, ENROLL, format!("{}{named}{}", &request[..start], &request[end..])).await;
         is(&said, BAD_TOKEN);
         assert!(said.fault().2.contains("sign-in page") && !said.text.contains("hunter2"), "{}", said.text);
-        is(&post(world, ENROLL, with_jwt(&issue(b"", &key()), "a.b.c")).await, BAD_TOKEN);
+        is(&post(world, ENROLL, issue_with_jwt("a.b.c", &key())).await, BAD_TOKEN);
         assert_eq!((count(world, "identity").await, count(world, "windows_enrollment").await), (0, 0));
         assert_eq!(hosts(world).await.len(), 1, "the Mac alone");
     })

@@ -103,13 +103,7 @@ impl Handler<Invite> for Authority {
 async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) -> Answer<Vec<u8>> {
     let (by, team_id) = match invite.entitlement {
         Entitlement::Admin(name) => (name, None),
-        Entitlement::EnrollSecret(secret) => match enroll_secret::find(&desk.reader, &secret).await? {
-            Some(known) => ("whoever has an enroll secret".into(), known.team_id),
-            None => {
-                let why = "this enroll secret is not known: ask your administrator for a new link";
-                return Err(Refusal::Forbidden(why));
-            }
-        },
+        Entitlement::EnrollSecret(secret) => of_secret(desk, &secret).await?,
     };
     let certificates = push_certificate::list(&desk.reader).await?;
     let newest = certificates.iter().max_by_key(|certificate| certificate.updated_at);
@@ -120,6 +114,14 @@ async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) 
     let challenge = promise(desk, to, by).await?;
     let profile = profile(desk, &keys, &topic, challenge)?;
     desk.work(move || sign_attached(&profile, &keys.profiles, &keys.chain())).await?.map_err(Refusal::soon)
+}
+
+/// Who acts with an enroll secret, and the team that it leads to.
+pub(super) async fn of_secret(desk: &Desk, secret: &str) -> Answer<(String, Option<i64>)> {
+    let known = enroll_secret::find(&desk.reader, secret).await?;
+    let known =
+        known.ok_or(Refusal::Forbidden("this enroll secret is not known: ask your administrator for a new link"))?;
+    Ok(("whoever has an enroll secret".into(), known.team_id))
 }
 
 /// Whom a challenge is for, as far as that is known, and the team that it leads to.

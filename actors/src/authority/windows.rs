@@ -22,6 +22,7 @@ use protocol::time::Timestamp;
 use protocol::windows::enrollment::Said;
 use protocol::windows::provisioning::{Document, renewed};
 
+use super::enroll::{Entitlement, of_secret};
 use super::{Authority, Desk, Keys};
 use crate::ask::{Answer, Refusal};
 use crate::host::enrolled_anew::EnrolledAnew;
@@ -39,9 +40,11 @@ pub const NOT_RENEWABLE: &str = "The certificate cannot be renewed: enroll again
 const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// Makes a token that lets one device enroll; it is shown once.
-#[derive(Clone, Debug, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "Answer<String>")]
 pub struct MakeToken {
+    /// Why whoever asks may have it. An enroll secret leads to its own team.
+    pub entitlement: Entitlement,
     /// The host that it enrolls, where that is certain.
     pub host_id: Option<i64>,
     /// The user whose device it is, where known.
@@ -50,8 +53,6 @@ pub struct MakeToken {
     pub team_id: Option<i64>,
     /// For how long it works.
     pub lasts: Duration,
-    /// Who wants it.
-    pub asked_by: String,
 }
 
 /// Asks whether a title lets a device enroll.
@@ -88,14 +89,18 @@ impl Handler<MakeToken> for Authority {
 
     fn handle(&mut self, make: MakeToken, _: &mut Self::Context) -> Self::Result {
         self.hand_out(|desk, _| async move {
+            let (by, team_id) = match make.entitlement {
+                Entitlement::Admin(name) => (name, make.team_id),
+                Entitlement::EnrollSecret(secret) => of_secret(&desk, &secret).await?,
+            };
             let (token, now) = (nonce()?, desk.clock.now());
             let row = windows_token::Model {
                 hash: sha256(token.as_bytes()).to_vec(),
                 host_id: make.host_id,
                 upn: make.upn,
                 owner: None,
-                team_id: make.team_id,
-                created_by: make.asked_by,
+                team_id,
+                created_by: by,
                 created_at: now.millis(),
                 expires_at: now.plus(make.lasts).millis(),
                 used_at: None,

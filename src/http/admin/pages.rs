@@ -1,6 +1,5 @@
 //! The pages that letters lead to: accept an invitation, choose a password. Plain forms, no scripts, nothing from elsewhere.
 
-use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Form, Path};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Deserialize;
@@ -9,13 +8,7 @@ use super::invites::{self, Accepting};
 use super::sign_in::choose_password;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
-
-/// No script, no picture, no frame; forms only to ourselves.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:28rem;margin:4rem auto;padding:0 1rem}\
-                     input,button{display:block;width:100%;box-sizing:border-box;font:inherit;padding:.5rem;margin:.25rem 0 1rem}";
+use crate::http::page::{Page, escaped};
 
 /// What the form for an invitation says.
 #[derive(Deserialize)]
@@ -107,25 +100,5 @@ fn refused(error: &ApiError) -> HttpResponse {
 }
 
 fn page(title: &str, body: &str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .body(format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-             <title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{body}</html>"
-        ))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_that_somebody_is_called_becomes_markup() {
-        assert_eq!(escaped("<b a=\"1\" c='2'>&"), "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;");
-    }
+    Page { title, body, leads_to: "'self'", script: "" }.answer()
 }

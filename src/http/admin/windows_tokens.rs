@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
+use actors::authority::enroll::Entitlement;
 use actors::authority::windows::MakeToken;
 use protocol::time::Timestamp;
 use schemars::JsonSchema;
@@ -58,7 +59,8 @@ pub async fn make(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Res
     }
     let now = edge.front.clock.now();
     let lasts = lasts(expires_at.as_deref(), now)?;
-    let make = MakeToken { host_id, upn: upn.clone(), team_id, lasts, asked_by: admin.name.clone() };
+    let entitlement = Entitlement::Admin(admin.name.clone());
+    let make = MakeToken { entitlement, host_id, upn: upn.clone(), team_id, lasts };
     let token = edge.front.authority.ask(make, DEADLINE).await?;
     let address = format!("{}/EnrollmentServer/Discovery.svc", edge.front.authority_config.server_url);
     let user = upn.map(|upn| format!("&username={}", percent_encoded(&upn))).unwrap_or_default();

@@ -4,6 +4,9 @@
 //! length. Start with [`discover`].
 
 mod credential;
+pub mod entra;
+pub mod login;
+pub mod terms;
 
 use std::time::Duration;
 
@@ -16,9 +19,12 @@ use protocol::windows::enrollment::TokenRequest;
 use protocol::windows::soap::{CONTENT_TYPE, FaultKind, Header, MAX_BYTES, Request};
 use protocol::windows::{discovery, enrollment, policy};
 
+use entra::Entra;
+
 use crate::http::edge::DeviceEdge;
 use crate::http::error::{Refused, WindowsFault};
 use crate::http::identity;
+use crate::http::limiter::Limiter;
 
 /// How long a device waits.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -31,6 +37,10 @@ const LOGIN_PATH: &str = "/api/mdm/microsoft/auth";
 pub struct WindowsEdge {
     /// Whether any is.
     pub enabled: bool,
+    /// Who tries to sign in too often.
+    pub limiter: Limiter,
+    /// Who judges tokens of Entra ID, where these are accepted.
+    pub entra: Option<Entra>,
 }
 
 /// A request that was read, and what its answer is.

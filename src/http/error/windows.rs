@@ -33,7 +33,7 @@ impl Refused {
     }
 
     /// Not now; the reason is for the log.
-    fn later(because: impl std::fmt::Display) -> Self {
+    pub fn later(because: impl std::fmt::Display) -> Self {
         tracing::warn!("a Windows device is told to come back: {because}");
         Self::new(FaultKind::InMaintenance, "The server is busy. Try again in a moment.")
     }

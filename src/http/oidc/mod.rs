@@ -20,7 +20,9 @@ use reqwest::Url;
 
 use self::logins::{Login, Logins};
 use self::remote::Remote;
-use self::token::{Expected, TokenFault};
+pub(in crate::http) use self::remote::{KnownKeys, client};
+use self::token::Expected;
+pub(in crate::http) use self::token::{Audience, TokenFault};
 
 /// What the provider is, and what we are to it.
 #[derive(Clone)]

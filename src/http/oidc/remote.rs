@@ -33,8 +33,12 @@ pub(super) struct Remote {
     redirect_uri: String,
     authorization: String,
     metadata: Mutex<Option<(Arc<Metadata>, Instant)>>,
-    keys: Mutex<Option<(Arc<Keys>, Instant)>>,
+    keys: KnownKeys,
 }
+
+/// Keys that were asked for, for a while.
+#[derive(Default)]
+pub(in crate::http) struct KnownKeys(Mutex<Option<(Arc<Keys>, Instant)>>);
 
 /// What the provider says of itself (Discovery 1.0, 3).
 #[derive(Debug, Deserialize)]
@@ -55,26 +59,16 @@ impl Remote {
     /// # Errors
     /// The root certificate is none.
     pub(super) fn new(config: &OidcConfig) -> Result<Self, String> {
-        let mut client = Client::builder()
-            .timeout(DEADLINE)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            // A connection lives on the worker that opened it; sign-ins are too seldom for keeping one.
-            .pool_max_idle_per_host(0)
-            .user_agent("Rookery");
-        if let Some(root) = &config.root_certificate {
-            let root = Certificate::from_pem(root.as_bytes());
-            client = client.tls_certs_merge([root.map_err(|error| format!("oidc.root_certificate: {error}"))?]);
-        }
+        let client = client(config.root_certificate.as_deref()).map_err(|error| format!("oidc: {error}"))?;
         // RFC 6749, 2.3.1: both are encoded before they become Basic authentication.
         let (id, secret) = (percent_encoded(&config.client_id), percent_encoded(&config.client_secret));
         Ok(Self {
-            client: client.build().map_err(|error| format!("oidc: {error}"))?,
+            client,
             issuer: config.issuer.clone(),
             redirect_uri: config.redirect_uri.clone(),
             authorization: format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))),
             metadata: Mutex::default(),
-            keys: Mutex::default(),
+            keys: KnownKeys::default(),
         })
     }
 
@@ -105,24 +99,13 @@ impl Remote {
         Ok(found)
     }
 
-    /// The provider's keys. If a token names one that is not among those we know, they are asked for anew, at most once in
-    /// [`QUIET`].
+    /// The provider's keys.
     ///
     /// # Errors
     /// The provider does not answer.
     pub(super) async fn keys(&self, now: Instant, is_one_unknown: bool) -> Result<Arc<Keys>, OidcError> {
-        let mut known = self.keys.lock().await;
-        if let Some((keys, since)) = known.as_ref()
-            && now.duration_since(*since) < if is_one_unknown { QUIET } else { BELIEVED }
-        {
-            return Ok(keys.clone());
-        }
-        let metadata = self.metadata(now).await?;
-        let found = read(self.client.get(&metadata.jwks_uri), "keys").await?;
-        let found = Keys::parse(&found).ok_or_else(|| OidcError::Away("its keys cannot be read".into()))?;
-        let found = Arc::new(found);
-        *known = Some((found.clone(), now));
-        Ok(found)
+        let request = async || Ok(self.client.get(&self.metadata(now).await?.jwks_uri));
+        self.keys.get(now, is_one_unknown, request).await
     }
 
     /// The id token that a code stands for.
@@ -145,6 +128,51 @@ impl Remote {
         let Tokens { id_token } = ask(request, "token").await?;
         Ok(id_token)
     }
+}
+
+impl KnownKeys {
+    /// The keys that are believed, or those that the answer to a request holds. If a token names one that is not among those we
+    /// know, they are asked for anew, at most once in [`QUIET`].
+    ///
+    /// # Errors
+    /// There is no answer, or none with keys.
+    pub(in crate::http) async fn get(
+        &self,
+        now: Instant,
+        is_one_unknown: bool,
+        request: impl AsyncFnOnce() -> Result<RequestBuilder, OidcError>,
+    ) -> Result<Arc<Keys>, OidcError> {
+        let mut known = self.0.lock().await;
+        if let Some((keys, since)) = known.as_ref()
+            && now.duration_since(*since) < if is_one_unknown { QUIET } else { BELIEVED }
+        {
+            return Ok(keys.clone());
+        }
+        let found = read(request().await?, "keys").await?;
+        let found = Keys::parse(&found).ok_or_else(|| OidcError::Away("its keys cannot be read".into()))?;
+        let found = Arc::new(found);
+        *known = Some((found.clone(), now));
+        Ok(found)
+    }
+}
+
+/// How identity providers are reached.
+///
+/// # Errors
+/// The root certificate is none.
+pub(in crate::http) fn client(root_certificate: Option<&str>) -> Result<Client, String> {
+    let mut client = Client::builder()
+        .timeout(DEADLINE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        // A connection lives on the worker that opened it; sign-ins are too seldom for keeping one.
+        .pool_max_idle_per_host(0)
+        .user_agent("Rookery");
+    if let Some(root) = root_certificate {
+        let root = Certificate::from_pem(root.as_bytes());
+        client = client.tls_certs_merge([root.map_err(|error| format!("root_certificate: {error}"))?]);
+    }
+    client.build().map_err(|error| error.to_string())
 }
 
 async fn ask<T: DeserializeOwned>(request: RequestBuilder, what: &str) -> Result<T, OidcError> {

@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// The provider's keys, as far as they can verify an id token.
 #[derive(Debug)]
-pub(super) struct Keys(Vec<(Option<String>, Box<dyn JwsVerifier>)>);
+pub(in crate::http) struct Keys(Vec<(Option<String>, Box<dyn JwsVerifier>)>);
 
 /// What a token must hold.
 pub(super) struct Expected<'a> {
@@ -36,12 +36,12 @@ pub(super) struct Expected<'a> {
 
 /// Why a token does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TokenFault {
+pub(in crate::http) enum TokenFault {
     /// None of the keys is the one that it names; there may be newer ones.
-    #[error("the id token is signed with a key that the issuer does not publish")]
+    #[error("the token is signed with a key that the issuer does not publish")]
     UnknownKey,
     /// Anything else.
-    #[error("the id token {0}")]
+    #[error("the token {0}")]
     Refused(&'static str),
 }
 
@@ -60,7 +60,7 @@ struct Claims {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(in crate::http) enum Audience {
     One(String),
     Many(Vec<String>),
 }
@@ -86,6 +86,34 @@ impl Keys {
         Some(Self(keys.collect()))
     }
 
+    /// What a token holds that one of these keys signed with one of these algorithms; it may have to name its key.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub(in crate::http) fn open(
+        &self,
+        token: &str,
+        algorithms: &[&str],
+        must_name: bool,
+    ) -> Result<Vec<u8>, TokenFault> {
+        if token.len() > MAX_BYTES {
+            return Err(TokenFault::Refused("is too long"));
+        }
+        let found = std::cell::Cell::new(true);
+        let opened = jws::deserialize_compact_with_selector(token, |header| {
+            let is_signed = header.algorithm().is_some_and(|algorithm| algorithms.contains(&algorithm))
+                && (header.key_id().is_some() || !must_name);
+            let key = self.of(header).filter(|_| is_signed);
+            found.set(key.is_some() || !is_signed);
+            Ok(key)
+        });
+        match opened {
+            Ok((payload, _)) => Ok(payload),
+            Err(_) if !found.get() => Err(TokenFault::UnknownKey),
+            Err(_) => Err(TokenFault::Refused("is not signed by the issuer with an algorithm that is accepted")),
+        }
+    }
+
     fn of(&self, header: &JwsHeader) -> Option<&dyn JwsVerifier> {
         let mut fitting = self.0.iter().filter(|(_, key)| header.algorithm() == Some(key.algorithm().name()));
         match header.key_id() {
@@ -101,21 +129,7 @@ impl Keys {
 /// # Errors
 /// See [`TokenFault`].
 pub(super) fn verify(token: &str, keys: &Keys, expected: &Expected<'_>) -> Result<Person, TokenFault> {
-    if token.len() > MAX_BYTES {
-        return Err(TokenFault::Refused("is too long"));
-    }
-    let found = std::cell::Cell::new(true);
-    let opened = jws::deserialize_compact_with_selector(token, |header| {
-        let is_signed = matches!(header.algorithm(), Some("RS256" | "ES256"));
-        let key = keys.of(header);
-        found.set(key.is_some() || !is_signed);
-        Ok(key)
-    });
-    let payload = match opened {
-        Ok((payload, _)) => payload,
-        Err(_) if !found.get() => return Err(TokenFault::UnknownKey),
-        Err(_) => return Err(TokenFault::Refused("is not signed by the issuer with RS256 or ES256")),
-    };
+    let payload = keys.open(token, &["RS256", "ES256"], false)?;
     let claims: Claims = serde_json::from_slice(&payload).map_err(|_| TokenFault::Refused("cannot be read"))?;
     check(&claims, expected)?;
     let email =
@@ -235,7 +249,11 @@ mod tests {
         let by_other = signed(&claims(), Some("r"), &RS384.signer_from_jwk(&other).unwrap());
         for token in [unsigned, by_public, by_other] {
             let why = verify(&token, &keys, &EXPECTED);
-            assert_eq!(why, Err(TokenFault::Refused("is not signed by the issuer with RS256 or ES256")), "{token}");
+            assert_eq!(
+                why,
+                Err(TokenFault::Refused("is not signed by the issuer with an algorithm that is accepted")),
+                "{token}"
+            );
         }
     }
 

@@ -239,7 +239,7 @@ fn an_envelope_that_does_not_open_is_refused_like_any_other() {
         assert_eq!(refused(&plain, &STRICT), (true, malformed));
     }
     let nothing = message(&signer, &enveloped(b"no request"), usual_attributes("19"));
-    let no_request = Refusal::Csr("the envelope does not hold a certification request".into());
+    let no_request = Refusal::Csr("there is no certification request".into());
     assert_eq!(refused(&nothing, &STRICT), (true, no_request));
 }
 

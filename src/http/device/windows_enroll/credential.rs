@@ -5,8 +5,13 @@ use openssl::sha::sha256;
 use protocol::windows::soap::{Credential, FaultKind};
 use protocol::windows::token::AccessToken;
 
+use super::entra::Account;
 use crate::http::edge::DeviceEdge;
 use crate::http::error::Refused;
+use crate::http::oidc::OidcError;
+
+/// The refusal of a token of Entra ID; the reason is for the log.
+const NOT_VALID: &str = "Your account's token is not valid here.";
 
 /// What a device that enrolls is entitled by.
 ///
@@ -21,7 +26,7 @@ pub(super) async fn title(edge: &DeviceEdge, credential: &Credential) -> Result<
 ///
 /// # Errors
 /// It shows nothing that could let anybody in.
-pub(super) async fn title_if_any(_edge: &DeviceEdge, credential: &Credential) -> Result<Option<Title>, Refused> {
+pub(super) async fn title_if_any(edge: &DeviceEdge, credential: &Credential) -> Result<Option<Title>, Refused> {
     match credential {
         Credential::None => Ok(None),
         Credential::Password => Err(refused(
@@ -32,8 +37,28 @@ pub(super) async fn title_if_any(_edge: &DeviceEdge, credential: &Credential) ->
             Some(AccessToken::Own(token)) => Ok(Some(Title::Token(sha256(token.as_bytes()).to_vec()))),
             None => Err(refused("The enrollment token cannot be read.")),
         },
-        Credential::Jwt(_) => Err(refused("Accounts of Entra ID are not accepted here.")),
+        Credential::Jwt(token) => {
+            let token = std::str::from_utf8(token).map_err(|_| refused(NOT_VALID))?.trim();
+            Ok(Some(account(edge, token).await?.title(token)))
+        }
     }
+}
+
+/// Who signed in at Entra ID.
+///
+/// # Errors
+/// The token does not hold, or nobody signs in there.
+pub(super) async fn account(edge: &DeviceEdge, token: &str) -> Result<Account, Refused> {
+    let Some(entra) = &edge.windows.entra else {
+        return Err(refused("Accounts of Entra ID are not accepted here."));
+    };
+    entra.verify(token, edge.front.clock.now()).await.map_err(|error| match error {
+        OidcError::Refused(why) => {
+            tracing::warn!("refused a token of Entra ID: {why}");
+            refused(NOT_VALID)
+        }
+        other => Refused::later(format!("Entra ID: {other}")),
+    })
 }
 
 fn refused(why: &str) -> Refused {
