@@ -19,6 +19,7 @@ use rookery::sim::apple::device::{Answer as Done, ChannelNo, Device, DeviceOptio
 use rookery::sim::apple::model::{Family, Model};
 use rookery::sim::clock::Clock;
 use rookery::sim::keys::{KeyPool, Keys};
+use rookery::sim::windows::device::{Pc, PcOptions, Proof};
 use rookery::sim::wire::Trust;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -174,6 +175,15 @@ impl World {
         let mut device = Device::new(model, Trust::new([ca.der()]).unwrap(), options, u64::from(number));
         device.set_pushes(self.push.clone(), Arc::new(|_| {}));
         device
+    }
+
+    /// A PC out of the box.
+    pub(crate) fn pc(&self, number: u32, proof: Proof) -> Pc {
+        let ca = std::fs::read(self.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
+        let ca = protocol::pki::Certificate::from_pem(&ca).unwrap();
+        let options = PcOptions { proof, dedup: false, keys: keys(), clock: self.clock(), ..PcOptions::default() };
+        let model = rookery::sim::windows::model::Model::new(7, number);
+        Pc::new(model, Trust::new([ca.der()]).unwrap(), options, u64::from(number))
     }
 
     /// A device that has enrolled.

@@ -104,7 +104,8 @@ impl Host {
         {
             return at_once(Ok(Managed::Answer(answer.clone())));
         }
-        let going_on = windows.session.as_ref().filter(|session| session.goes_on_with(header));
+        // Some devices call all their sessions alike, and count on when they are challenged: what they say decides.
+        let going_on = windows.session.as_ref().filter(|session| session.goes_on_with(header) && !message.begins());
         let session = match going_on {
             Some(session) => session.clone().proven_by(proof, if is_new { now } else { session.began_at() }),
             // A digest that was seen before begins nothing: somebody says again what was said.

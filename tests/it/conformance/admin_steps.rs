@@ -17,6 +17,7 @@ impl Stage<'_> {
         match step.verb.as_str() {
             "queue" => self.queue(step).await,
             "run" => self.run(step).await,
+            "do" => self.do_on_pcs(step).await,
             "get" => self.get(step).await,
             other => Err(format!("admins do not know how to {other}")),
         }
@@ -72,10 +73,15 @@ impl Stage<'_> {
 
     async fn look_at_host(&mut self, step: &Step) -> Result<(), String> {
         let expected = step.expected.as_deref().ok_or("a question needs an answer")?;
+        // `$a` is the name that the command `a` has on the wire.
+        let named = expected.strip_prefix('$').and_then(|name| self.commands.get(name));
+        let named = named.map(|(uuid, _)| uuid.as_str().to_owned());
+        let expected = named.as_deref().unwrap_or(expected);
         let found = match step.verb.as_str() {
             "status" => self.result(step).await?["status"].clone(),
             "not-now" => self.result(step).await?["not_now_count"].clone(),
             "result" => self.result(step).await?["result_json"]["Status"].clone(),
+            "result-at" => self.result(step).await?.pointer(step.arg(2)).cloned().unwrap_or_default(),
             "orphans" => self.orphans(step.arg(0)).await?.into(),
             "unlock-tokens" => self.world.unlock_tokens(&self.channel_id(step.arg(0))).await.into(),
             "known" => self.known(step.arg(0)).await?.into(),
@@ -101,9 +107,10 @@ impl Stage<'_> {
         results.into_iter().find(|one| one["enrollment_id"] == id).ok_or_else(|| "it was not queued there".into())
     }
 
-    async fn detail(&mut self, name: &str) -> Result<Json, String> {
+    pub(super) async fn detail(&mut self, name: &str) -> Result<Json, String> {
         let device = name.split('/').next().unwrap_or_default();
-        let id = self.channel_id(device);
+        let pc = self.pcs.get(device).map(|actor| actor.pc.model.device_id.clone());
+        let id = pc.unwrap_or_else(|| self.channel_id(device));
         let answered = self.world.app.get(&format!("/api/latest/fleet/hosts/identifier/{id}")).await;
         status(&answered, "200")?;
         Ok(answered.json["host"].clone())
@@ -255,7 +262,7 @@ async fn soon(mut look: impl AsyncFnMut() -> Result<(), String>) -> Result<(), S
     }
 }
 
-fn status(answered: &Answer, expected: &str) -> Result<(), String> {
+pub(super) fn status(answered: &Answer, expected: &str) -> Result<(), String> {
     let found = answered.status.as_u16().to_string();
     if found == expected { Ok(()) } else { Err(format!("expected {expected}, found {found}: {}", answered.json)) }
 }

@@ -7,7 +7,6 @@ use protocol::apple::enrollment_profile::EnrollmentProfile;
 use protocol::apple::plist::{Dictionary, Value, parse, to_xml};
 use protocol::ids::CommandUuid;
 use protocol::pki::signature::verify;
-use protocol::pki::{NewKey, self_signed};
 use rookery::sim::apple::device::{Destination, DeviceError, SignatureForm, User};
 use rookery::sim::apple::scep::ScepError;
 use rookery::sim::wire::Reply;
@@ -217,15 +216,10 @@ impl Stage<'_> {
     /// Speaks with another certificate: a device's, a saved one, a stranger's, or none.
     fn wear(&mut self, speaker: &Speaker, step: &Step) -> Result<(), String> {
         let name = step.arg(0);
-        let now = self.world.now();
         let identity = match (name, self.identities.get(name).cloned()) {
             (_, Some(saved)) => saved,
             ("nothing", None) => None,
-            ("stranger", None) => {
-                let key = NewKey::Rsa2048.generate().map_err(|error| error.to_string())?;
-                let day = std::time::Duration::from_secs(86_400);
-                Some(self_signed(key, "stranger", now, day).map_err(|error| error.to_string())?)
-            }
+            ("stranger", None) => Some(self.stranger()?),
             (other, None) => self.device(other)?.identity().cloned(),
         };
         let device = self.device(&speaker.actor)?;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use protocol::ids::CommandUuid;
-use protocol::pki::Signer;
+use protocol::pki::{NewKey, Signer, self_signed};
 use rookery::sim::apple::device::{ChannelNo, Device, DeviceOptions, User, UserKind};
 use rookery::sim::apple::model::Family;
 use rookery::sim::log::Fault;
 
+use super::pc_steps::PcActor;
 use super::script::Step;
 use crate::world::{DEVICE, World, fresh_uuid};
 
@@ -18,8 +19,11 @@ const DEVICES: u32 = 16;
 pub(super) struct Stage<'w> {
     pub(super) world: &'w World,
     /// The first number of this group's devices.
-    first: u32,
+    pub(super) first: u32,
     pub(super) actors: HashMap<String, Actor>,
+    pub(super) pcs: HashMap<String, PcActor>,
+    /// Tokens that let PCs enroll.
+    pub(super) tokens: HashMap<String, String>,
     /// Users by `device/user`.
     pub(super) users: HashMap<String, (ChannelNo, User)>,
     pub(super) identities: HashMap<String, Option<Signer>>,
@@ -49,6 +53,8 @@ impl<'w> Stage<'w> {
             world,
             first: group * DEVICES,
             actors: HashMap::new(),
+            pcs: HashMap::new(),
+            tokens: HashMap::new(),
             users: HashMap::new(),
             identities: HashMap::new(),
             commands: HashMap::new(),
@@ -64,10 +70,12 @@ impl<'w> Stage<'w> {
             "ipad" => self.enter(&step.verb, Family::IPad, UserKind::SharedIpad),
             "personal-phone" => self.enter(&step.verb, Family::IPhone, UserKind::PersonalMac),
             "personal-mac" => self.enter(&step.verb, Family::Mac, UserKind::PersonalMac),
+            "pc" => self.enter_pc(step),
             "admin" => self.admin(step).await,
             "apns" => self.apns(step).await,
             "clock" => self.clock(step),
             "host" => self.host(step).await,
+            name if self.pcs.contains_key(name) => self.pc_step(step).await,
             _ => self.device_step(step).await,
         }
     }
@@ -113,6 +121,10 @@ impl<'w> Stage<'w> {
 
     /// NanoMDM's name of a channel; a name that is none on the stage stands for itself.
     pub(super) fn channel_id(&mut self, name: &str) -> String {
+        if let Some(actor) = self.pcs.get(name) {
+            let enrollment = actor.pc.enrollment().map(|enrollment| enrollment.provisioned.enrollment_id.clone());
+            return enrollment.unwrap_or_default();
+        }
         let Ok(speaker) = self.speaker(name) else { return name.to_owned() };
         let device = self.device(&speaker.actor).ok();
         device.and_then(|device| device.channel_id(speaker.channel).ok().map(str::to_owned)).unwrap_or_default()
@@ -124,6 +136,13 @@ impl<'w> Stage<'w> {
         self.commands.entry(name.to_owned()).or_insert_with(made).0.clone()
     }
 
+    /// An identity that the server does not know.
+    pub(super) fn stranger(&self) -> Result<Signer, String> {
+        let key = NewKey::Rsa2048.generate().map_err(|error| error.to_string())?;
+        let day = std::time::Duration::from_secs(86_400);
+        self_signed(key, "stranger", self.world.now(), day).map_err(|error| error.to_string())
+    }
+
     /// What the devices found wrong with the server, besides the refusals that the lines themselves judge.
     pub(super) fn findings(&self) -> Vec<String> {
         let of = |(name, actor): (&String, &Actor)| {
@@ -131,7 +150,10 @@ impl<'w> Stage<'w> {
             let wrong = findings.into_iter().filter(|finding| finding.fault != Fault::Status);
             wrong.map(|finding| format!("{name} found {finding:?}")).collect::<Vec<_>>()
         };
-        self.actors.iter().flat_map(of).collect()
+        let of_pc = |(name, actor): (&String, &PcActor)| {
+            actor.pc.log().findings().into_iter().map(|found| format!("{name} found {found:?}")).collect::<Vec<_>>()
+        };
+        self.actors.iter().flat_map(of).chain(self.pcs.iter().flat_map(of_pc)).collect()
     }
 }
 

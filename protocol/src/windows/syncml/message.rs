@@ -166,6 +166,11 @@ impl Message {
         })
     }
 
+    /// Whether it says that it begins a session (Alert 1200 or 1201).
+    pub fn begins(&self) -> bool {
+        self.alerts().any(|alert| matches!(alert.code, 1200 | 1201))
+    }
+
     /// Whether the user, or the device itself, ends its management (Alert 1226,
     /// `com.microsoft:mdm.unenrollment.userrequest`).
     pub fn unenrolls(&self) -> bool {
