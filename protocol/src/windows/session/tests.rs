@@ -101,3 +101,51 @@ fn a_large_object_is_asked_for_to_its_end() {
         "{text}"
     );
 }
+
+/// A whole session, reviewed: what a device says and what it is answered, in `tests/fixtures/windows/session`. Lines are joined.
+#[test]
+fn a_reviewed_session_goes_as_it_was_reviewed() {
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!("../../../tests/fixtures/windows/session/", $name, ".xml"))
+        };
+    }
+    let read = |text: &str| Message::parse(text.as_bytes(), 1 << 20).unwrap();
+    let joined = |text: &str| text.lines().map(str::trim).collect::<String>();
+    let nonce: [u8; 16] = std::array::from_fn(|index| u8::try_from(index).unwrap());
+    let command =
+        |name: &str, text: &str| Command::parse(text.as_bytes(), 1 << 20, CommandUuid::parse(name).unwrap()).unwrap();
+    let policy = |verb: &str, name: &str| {
+        format!(
+            "<{verb}><Item><Target><LocURI>./Device/Vendor/MSFT/Policy/Config/{name}</LocURI></Target><Meta><Format \
+             xmlns=\"syncml:metinf\">int</Format><Type xmlns=\"syncml:metinf\">text/plain</Type></Meta><Data>0</Data></Item></{verb}>"
+        )
+    };
+    let atomic = format!("<Atomic>{}</Atomic>", policy("Replace", "Camera/AllowCamera"));
+    let commands = [command("c0a8-0001", &atomic), command("c0a8-0002", &policy("Add", "Experience/AllowCortana"))];
+    let texts = [commands[0].body(), commands[1].body()];
+
+    assert_eq!(challenge(&read(fixture!("1-device")).header, &nonce), joined(fixture!("1-server")));
+    let said = read(fixture!("2-device"));
+    let proof =
+        crate::windows::syncml::credentials::credentials("1F7C3A6E9B204D58A1E4C0FF5B6D7E80", "k3Zr-9vT").unwrap();
+    let digest = said.header.digest.clone().unwrap();
+    assert!(crate::windows::syncml::credentials::is_proof(&digest, &proof, &nonce));
+    let mut session = Session::begin(&said.header, Proof::Digest(nonce), Timestamp::default());
+    let (text, goes_on) = reply(&said, &Round::default(), Wishes { facts: true, poll_minutes: Some(60) }, &texts);
+    assert_eq!((text, goes_on), (joined(fixture!("2-server")), true));
+    session = session.after(&said.header, Round::default(), commands);
+    for (device, server, last) in [
+        (fixture!("3-device"), fixture!("3-server"), false),
+        (fixture!("4-device"), fixture!("4-server"), true),
+        (fixture!("5-device"), fixture!("5-server"), true),
+    ] {
+        let said = read(device);
+        assert!(session.goes_on_with(&said.header));
+        let round = session.hear(&said, Vec::new());
+        let (text, goes_on) = reply(&said, &round, Wishes::default(), &[]);
+        assert_eq!((text, goes_on), (joined(server), !last));
+        session = session.after(&said.header, round, []);
+    }
+    assert!(read(fixture!("5-device")).unenrolls());
+}
