@@ -8,7 +8,7 @@ use bytes::Bytes;
 use entities::{StoreError, command, queue_window};
 use openssl::sha::sha256;
 use protocol::ids::CommandUuid;
-use protocol::queue::{self, Heard, Round as Decision, State};
+use protocol::queue::{self, Heard, Room, Round as Decision, State};
 use protocol::windows::session::{self, Round, Session};
 use protocol::windows::syncml::{Command, Message as SyncMl, OpenCommand};
 
@@ -62,6 +62,8 @@ pub(super) struct Work {
     pub(super) strangers: Vec<(CommandUuid, Option<State>)>,
     /// How many commands may be handed out; none in a session that ends.
     pub(super) most: usize,
+    /// Commands that may not go in this session, by their queue entries.
+    pub(super) barred: Vec<i64>,
 }
 
 impl Handler<Manage> for Host {
@@ -115,7 +117,8 @@ impl Host {
         let begins = going_on.is_none();
         let (others, strangers) = (Vec::new(), Vec::new());
         let most = if message.unenrolls() || message.aborts() { 0 } else { MOST };
-        let work = Work { row, begins, session, message, body, others, strangers, most };
+        let barred = Vec::new();
+        let work = Work { row, begins, session, message, body, others, strangers, most, barred };
         if enabled { self.take_poll(work) } else { self.send_away(&work) }
     }
 
@@ -181,7 +184,8 @@ impl Host {
             .chain(of_strangers)
             .map(|(uuid, answer, ended)| Heard { answer, uuid: Some(uuid), ended })
             .collect();
-        let decision = channel.queue.decide_round(work.begins, &heard, work.most, now, &policy.windows);
+        let room = Room { most: work.most, barred: &work.barred };
+        let decision = channel.queue.decide_round(work.begins, &heard, room, now, &policy.windows);
         if decision.wants_more && work.most > 0 {
             return Box::pin(self.read_on(row).then(move |read, host, _| match read {
                 Ok(()) => host.consider(work),
@@ -217,11 +221,18 @@ impl Host {
             Ok::<_, StoreError>(commands)
         };
         Box::pin(fetching.into_actor(self).then(move |fetched, host, context| {
-            let commands = match host.settle(fetched, context) {
-                Ok(fetched) => fetched.into_iter().map(|(_, command)| command).collect::<Result<Vec<_>, _>>(),
+            let fetched = match host.settle(fetched, context) {
+                Ok(fetched) => fetched,
                 Err(refusal) => return at_once(Err(refusal)),
             };
-            match commands {
+            let is_barred = |command: &Command| work.session.bars(command, &work.message);
+            let barred = fetched.iter().filter(|(_, command)| command.as_ref().is_ok_and(is_barred));
+            let barred: Vec<i64> = barred.map(|(entry, _)| *entry).collect();
+            if !barred.is_empty() {
+                let barred = [work.barred.as_slice(), &barred].concat();
+                return host.consider(Work { barred, ..work });
+            }
+            match fetched.into_iter().map(|(_, command)| command).collect::<Result<Vec<_>, _>>() {
                 Ok(commands) => host.answer(work, round, decision, commands),
                 // What cannot be read is parked now: memory has to know.
                 Err(error) => at_once(host.become_stale(Refusal::soon(error), context)),

@@ -192,7 +192,7 @@ impl Host {
         channel.queue.adopt_round(decision);
         channel.forget_ended(&decision.changes);
         let Some(windows) = &mut channel.windows else { return };
-        let session = work.session.after(&work.message.header, round, commands);
+        let session = work.session.after(&work.message, round, commands);
         windows.session = answer.is_some().then_some(session);
         windows.answered = answer.map(|answer| (sha256(&work.body), answer));
     }

@@ -95,6 +95,15 @@ pub struct Round {
     after: After,
 }
 
+/// What may be handed out in one round.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// How many commands.
+    pub most: usize,
+    /// Commands that may not go now, by their rows.
+    pub barred: &'a [i64],
+}
+
 /// What the queue is like once a decision is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct After {
@@ -109,28 +118,28 @@ impl Queue {
     /// Looks at a report and decides; changes nothing.
     pub fn decide(&self, heard: &Heard<'_>, now: Timestamp, policy: &Policy) -> Decision {
         let session = self.session.after(heard.answer);
-        let round = self.round(session, std::slice::from_ref(heard), 1, now, policy);
+        let room = Room { most: 1, barred: &[] };
+        let round = self.round(session, std::slice::from_ref(heard), room, now, policy);
         let Round { changes, mut filings, mut next, wants_more, wake_at, after } = round;
         let filing = filings.pop().map_or(Filing::Nothing, |(_, filing)| filing);
         Decision { changes, filing, next: next.pop(), wants_more, wake_at, after }
     }
 
-    /// Looks at all the reports of one message and decides; changes nothing. `begins`: the message begins a session. At most
-    /// `most` commands are handed out. One that was handed out in vain before goes alone: if the device cannot read it, the
-    /// others do not suffer.
+    /// Looks at all the reports of one message and decides; changes nothing. `begins`: the message begins a session. A command
+    /// that was handed out in vain before goes alone: if the device cannot read it, the others do not suffer.
     pub fn decide_round(
         &self,
         begins: bool,
         heard: &[Heard<'_>],
-        most: usize,
+        room: Room<'_>,
         now: Timestamp,
         policy: &Policy,
     ) -> Round {
         let session = if begins { self.session.after(Answer::Idle) } else { self.session };
-        self.round(Session { begins, ..session }, heard, most, now, policy)
+        self.round(Session { begins, ..session }, heard, room, now, policy)
     }
 
-    fn round(&self, session: Session, heard: &[Heard<'_>], most: usize, now: Timestamp, policy: &Policy) -> Round {
+    fn round(&self, session: Session, heard: &[Heard<'_>], room: Room<'_>, now: Timestamp, policy: &Policy) -> Round {
         let (mut changes, mut filings, mut reported) = (Vec::new(), Vec::new(), Vec::new());
         for (place, one) in heard.iter().enumerate() {
             let slot = self.reported(one).map(|slot| slot.entry.id);
@@ -145,7 +154,8 @@ impl Queue {
         }
         let mut next = Vec::new();
         if let Some(lanes) = &self.lanes {
-            let chosen = choose(lanes, session, (&reported, most), &mut changes, now, policy);
+            reported.extend(room.barred);
+            let chosen = choose(lanes, session, (&reported, room.most), &mut changes, now, policy);
             let_down(lanes, &mut changes, now);
             changes.extend(chosen.iter().map(|entry| handed_out(entry, now)));
             next.extend(chosen.iter().map(|entry| Handout { id: entry.id, uuid: entry.uuid.clone() }));
@@ -226,7 +236,7 @@ impl Queue {
     }
 }
 
-/// The next commands to go, `most` at most and none that was `reported` just now; ones that were handed out in vain too often
+/// The next commands to go, `most` at most and none of those that were `reported` just now or are barred; ones that were handed out in vain too often
 /// are parked on the way.
 fn choose<'l>(
     lanes: &'l Lanes,

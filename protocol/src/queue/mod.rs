@@ -14,7 +14,7 @@ mod wakeups;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Answer, Decision, Filing, Handout, Heard, OrphanReason, Round};
+pub use decide::{Answer, Decision, Filing, Handout, Heard, OrphanReason, Room, Round};
 pub use entry::{Change, Entry, Policy, State};
 pub use wakeups::Wakeups;
 

@@ -656,6 +656,10 @@ proptest! {
     }
 }
 
+fn room(most: usize) -> Room<'static> {
+    Room { most, barred: &[] }
+}
+
 fn handed_out(round: &Round) -> Vec<i64> {
     round.next.iter().map(|next| next.id).collect()
 }
@@ -666,7 +670,7 @@ fn a_round_answers_several_commands_and_hands_out_several() {
     let mut queue = Queue::default().without_pushes();
     queue.enqueue((1..=5).map(entry), at(0), &policy);
     assert_eq!(queue.push_at(), None, "the device comes by itself");
-    let round = queue.decide_round(true, &[], 3, at(1), &policy);
+    let round = queue.decide_round(true, &[], room(3), at(1), &policy);
     assert_eq!(handed_out(&round), [1, 2, 3]);
     queue.adopt_round(&round);
     let (one, three, stranger) = (uuid(1), uuid(3), uuid(99));
@@ -676,13 +680,13 @@ fn a_round_answers_several_commands_and_hands_out_several() {
         heard(Answer::Acknowledged, &one),
         heard(Answer::Acknowledged, &stranger),
     ];
-    let round = queue.decide_round(false, &said, 3, at(2), &policy);
+    let round = queue.decide_round(false, &said, room(3), at(2), &policy);
     assert_eq!(handed_out(&round), [4, 5], "the second one is on its way");
     let expected = [(0, Filing::Result(3)), (1, Filing::Result(1)), (3, Filing::Orphan(OrphanReason::Unknown))];
     assert_eq!(round.filings, expected, "the first word stands");
     queue.adopt_round(&round);
     assert_eq!(queue.in_memory(), 3);
-    assert!(handed_out(&queue.decide_round(false, &[], 3, at(3), &policy)).is_empty(), "once in a session");
+    assert!(handed_out(&queue.decide_round(false, &[], room(3), at(3), &policy)).is_empty(), "once in a session");
 }
 
 #[test]
@@ -691,7 +695,7 @@ fn a_command_that_was_handed_out_in_vain_goes_alone_the_next_time() {
     let mut queue = Queue::default().without_pushes();
     queue.enqueue((1..=3).map(entry), at(0), &policy);
     let begin = |queue: &mut Queue, now| {
-        let round = queue.decide_round(true, &[], 16, at(now), &policy);
+        let round = queue.decide_round(true, &[], room(16), at(now), &policy);
         let out = handed_out(&round);
         queue.adopt_round(&round);
         out
@@ -699,12 +703,12 @@ fn a_command_that_was_handed_out_in_vain_goes_alone_the_next_time() {
     assert_eq!(begin(&mut queue, 1), [1, 2, 3], "the device drops the message, because it cannot read the first");
     assert_eq!(begin(&mut queue, 2), [1]);
     assert_eq!(begin(&mut queue, 3), [1]);
-    let round = queue.decide_round(true, &[], 16, at(4), &policy);
+    let round = queue.decide_round(true, &[], room(16), at(4), &policy);
     assert_eq!(handed_out(&round), [2]);
     assert!(round.changes.iter().any(|change| change.id == 1 && change.state == State::Parked));
     queue.adopt_round(&round);
     let two = uuid(2);
-    let round = queue.decide_round(false, &[heard(Answer::Acknowledged, &two)], 16, at(5), &policy);
+    let round = queue.decide_round(false, &[heard(Answer::Acknowledged, &two)], room(16), at(5), &policy);
     assert_eq!(handed_out(&round), [3], "the others flow in the same session");
 }
 
@@ -714,10 +718,21 @@ fn all_that_wait_for_what_ended_in_a_round_go_at_once() {
     let mut queue = Queue::default().without_pushes();
     let follower = |id, after| Entry { after: Some(after), ..entry(id) };
     queue.enqueue([entry(1), entry(2), follower(3, 1), follower(4, 2)], at(0), &policy);
-    let round = queue.decide_round(true, &[], 16, at(1), &policy);
+    let round = queue.decide_round(true, &[], room(16), at(1), &policy);
     assert_eq!(handed_out(&round), [1, 2]);
     queue.adopt_round(&round);
     let (one, two) = (uuid(1), uuid(2));
     let said = [heard(Answer::Acknowledged, &one), heard(Answer::Acknowledged, &two)];
-    assert_eq!(handed_out(&queue.decide_round(false, &said, 16, at(2), &policy)), [3, 4]);
+    assert_eq!(handed_out(&queue.decide_round(false, &said, room(16), at(2), &policy)), [3, 4]);
+}
+
+#[test]
+fn what_is_barred_waits_and_stands_in_nobodys_way() {
+    let policy = Policy::default();
+    let mut queue = Queue::default().without_pushes();
+    queue.enqueue((1..=3).map(entry), at(0), &policy);
+    let round = queue.decide_round(true, &[], Room { most: 16, barred: &[1, 3] }, at(1), &policy);
+    assert_eq!(handed_out(&round), [2]);
+    queue.adopt_round(&round);
+    assert_eq!(handed_out(&queue.decide_round(true, &[], room(16), at(2), &policy)), [1]);
 }

@@ -27,6 +27,8 @@ pub struct Session {
     began_at: Timestamp,
     last_message: u64,
     open: Vec<OpenCommand>,
+    /// Whether the device said that no user of ours is logged on.
+    without_user: bool,
 }
 
 /// What a message leads to, before anything is handed out.
@@ -74,10 +76,8 @@ pub struct Facts {
 impl Session {
     /// A session that begins with a message.
     pub fn begin(header: &Header, proof: Proof, now: Timestamp) -> Self {
-        let mut session =
-            Self { id: header.session_id.clone(), proof, began_at: now, last_message: 0, open: Vec::new() };
-        session.last_message = number(header);
-        session
+        let (id, last_message) = (header.session_id.clone(), number(header));
+        Self { id, proof, began_at: now, last_message, open: Vec::new(), without_user: false }
     }
 
     /// How its device proved itself.
@@ -88,6 +88,12 @@ impl Session {
     /// When it began.
     pub const fn began_at(&self) -> Timestamp {
         self.began_at
+    }
+
+    /// Whether a command cannot be done in this session, of which `message` is a part.
+    pub fn bars(&self, command: &Command, message: &Message) -> bool {
+        let without_user = message.has_user().map_or(self.without_user, |has_user| !has_user);
+        without_user && command.needs_user()
     }
 
     /// Whether a message goes on with this session. Some devices call all their sessions alike: a first message then begins
@@ -134,10 +140,11 @@ impl Session {
 
     /// The session after a message that led to this round, in which these commands were handed out.
     #[must_use]
-    pub fn after(self, header: &Header, round: Round, handed_out: impl IntoIterator<Item = Command>) -> Self {
+    pub fn after(self, message: &Message, round: Round, handed_out: impl IntoIterator<Item = Command>) -> Self {
         let mut open = round.open;
         open.extend(handed_out.into_iter().map(OpenCommand::new));
-        Self { last_message: number(header), open, ..self }
+        let without_user = message.has_user().map_or(self.without_user, |has_user| !has_user);
+        Self { last_message: number(&message.header), open, without_user, ..self }
     }
 
     /// The same session, whose device proved itself anew.

@@ -27,7 +27,7 @@ fn a_session_goes_on_as_long_as_its_numbers_grow() {
     assert!(session.goes_on_with(&message("0", 7, "").header), "numbers may be left out");
     assert!(!session.goes_on_with(&message("1", 2, "").header));
     assert!(session.repeats(&first.header) && !session.goes_on_with(&first.header));
-    let session = session.after(&message("0", 2, "").header, Round::default(), []);
+    let session = session.after(&message("0", 2, ""), Round::default(), []);
     assert!(
         !session.goes_on_with(&first.header),
         "all sessions of some devices have the same name: another one begins"
@@ -39,7 +39,7 @@ fn a_session_goes_on_as_long_as_its_numbers_grow() {
 fn what_was_handed_out_is_heard_of_in_any_order() {
     let first = message("0", 1, "");
     let session = Session::begin(&first.header, Proof::Certificate, Timestamp::default());
-    let session = session.after(&first.header, Round::default(), [get("a"), get("b"), get("c")]);
+    let session = session.after(&first, Round::default(), [get("a"), get("b"), get("c")]);
     let said = message("0", 2, &(status("0", 200) + &status("c", 404) + &status("a", 200) + &status("d", 200)));
     assert_eq!(session.strangers(&said), [CommandUuid::parse("d").unwrap()]);
     let round = session.hear(&said, Vec::new());
@@ -91,7 +91,7 @@ fn a_device_is_told_how_often_to_come() {
 fn a_large_object_is_asked_for_to_its_end() {
     let first = message("0", 1, "");
     let session = Session::begin(&first.header, Proof::Certificate, Timestamp::default());
-    let session = session.after(&first.header, Round::default(), [get("a")]);
+    let session = session.after(&first, Round::default(), [get("a")]);
     let chunk = "<Results><CmdID>3</CmdID><CmdRef>a</CmdRef><Item><Source><LocURI>x</LocURI></Source><Data>1</Data><MoreData/></Item></Results>";
     let said = message("0", 2, &(status("a", 200) + chunk));
     let round = session.hear(&said, Vec::new());
@@ -134,7 +134,7 @@ fn a_reviewed_session_goes_as_it_was_reviewed() {
     let mut session = Session::begin(&said.header, Proof::Digest(nonce), Timestamp::default());
     let (text, goes_on) = reply(&said, &Round::default(), Wishes { facts: true, poll_minutes: Some(60) }, &texts);
     assert_eq!((text, goes_on), (joined(fixture!("2-server")), true));
-    session = session.after(&said.header, Round::default(), commands);
+    session = session.after(&said, Round::default(), commands);
     for (device, server, last) in [
         (fixture!("3-device"), fixture!("3-server"), false),
         (fixture!("4-device"), fixture!("4-server"), true),
@@ -145,7 +145,29 @@ fn a_reviewed_session_goes_as_it_was_reviewed() {
         let round = session.hear(&said, Vec::new());
         let (text, goes_on) = reply(&said, &round, Wishes::default(), &[]);
         assert_eq!((text, goes_on), (joined(server), !last));
-        session = session.after(&said.header, round, []);
+        session = session.after(&said, round, []);
     }
     assert!(read(fixture!("5-device")).unenrolls());
+}
+
+#[test]
+fn what_is_a_users_waits_for_one() {
+    let status = |data: &str| {
+        format!(
+            "<Alert><CmdID>2</CmdID><Data>1224</Data><Item><Meta><Type xmlns=\"syncml:metinf\">com.microsoft/MDM/LoginStatus</Type></Meta>\
+             <Data>{data}</Data></Item></Alert>"
+        )
+    };
+    let of_user =
+        Command::one(CommandUuid::parse("a").unwrap(), Verb::Get, Item::of("./User/Vendor/A", "null", "")).unwrap();
+    let silent = message("0", 1, "");
+    let session = Session::begin(&silent.header, Proof::Certificate, Timestamp::default());
+    assert!(!session.bars(&of_user, &silent), "some devices never say who is there");
+    for (data, barred) in [("user", false), ("others", true), ("none", true)] {
+        let said = message("0", 1, &status(data));
+        assert_eq!((session.bars(&of_user, &said), session.bars(&get("b"), &said)), (barred, false), "{data}");
+    }
+    let session = session.after(&message("0", 1, &status("none")), Round::default(), []);
+    assert!(session.bars(&of_user, &message("0", 2, "")), "as long as the session lasts");
+    assert!(!session.bars(&of_user, &message("0", 2, &status("user"))), "until one comes");
 }

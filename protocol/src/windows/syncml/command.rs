@@ -222,6 +222,15 @@ impl Command {
         self.all().any(|(_, one)| one.verb == Verb::Exec)
     }
 
+    /// Whether it is about what belongs to a user: without one it cannot be done.
+    pub fn needs_user(&self) -> bool {
+        let of_user = |target: &String| {
+            let target = target.trim_start_matches("./");
+            target.get(..5).is_some_and(|scope| scope.eq_ignore_ascii_case("user/"))
+        };
+        self.all().flat_map(|(_, one)| &one.items).filter_map(|item| item.target.as_ref()).any(of_user)
+    }
+
     /// Whether it erases the device.
     pub fn erases(&self) -> bool {
         Danger::of(self.request_type()) == Some(Danger::Erase)

@@ -171,6 +171,14 @@ impl Message {
         self.alerts().any(|alert| matches!(alert.code, 1200 | 1201))
     }
 
+    /// Whether a user whom this server manages is logged on (Alert 1224, `com.microsoft/MDM/LoginStatus`); `None` where the device
+    /// does not say.
+    pub fn has_user(&self) -> Option<bool> {
+        let mut items = self.alerts().filter(|alert| alert.code == 1224).flat_map(|alert| &alert.items);
+        let status = items.find(|item| item.kind.as_deref() == Some("com.microsoft/MDM/LoginStatus"))?;
+        Some(status.data.as_deref() == Some("user"))
+    }
+
     /// Whether the user, or the device itself, ends its management (Alert 1226,
     /// `com.microsoft:mdm.unenrollment.userrequest`).
     pub fn unenrolls(&self) -> bool {

@@ -31,7 +31,15 @@ pub(crate) fn tree(input: &[u8]) {
 /// A device's message, in a session that has a command.
 pub(crate) fn message(input: &[u8]) {
     let Ok(message) = Message::parse(input, MAX) else { return };
-    let _ = (message.unenrolls(), message.aborts(), message.dev_info("Mod"), facts(&message), polls_as_told(&message));
+    let _ = (
+        message.unenrolls(),
+        message.aborts(),
+        message.has_user(),
+        message.begins(),
+        message.dev_info("Mod"),
+        facts(&message),
+        polls_as_told(&message),
+    );
     let session = Session::begin(&message.header, Proof::Certificate, NOW);
     let get = Command::parse(SEEDS[1], MAX, uuid()).unwrap();
     let round = session.hear(&message, vec![OpenCommand::new(get)]);
