@@ -182,17 +182,26 @@ async fn find(transaction: &Transaction, device: &Description, now: i64) -> Resu
     }
 }
 
-/// A device that is managed says its serial number for the first time. A row that nobody manages and that has the same number is
-/// about the same device, and becomes part of the device's own, unless the two belong to different teams.
+/// A device that is managed says its serial number for the first time. A row that was never managed and has the same number is
+/// about the same device, and becomes part of the device's own, unless the two belong to different teams. One that was managed, and
+/// is no more or was deleted, leaves it the number and stays what it was.
 pub(crate) async fn meet(transaction: &Transaction, own: Model, serial: &str, now: i64) -> Result<Model, StoreError> {
     let known = Entity::find().filter(Column::Serial.eq(serial)).filter(Column::Id.ne(own.id)).one(transaction).await?;
     let Some(other) = known else { return Ok(own) };
-    let one_team = own.team_id.is_none() || other.team_id.is_none() || own.team_id == other.team_id;
-    let both = |mine: &str, others: &str| mine.is_empty() || others.is_empty() || mine == others;
-    if !one_team || !both(&own.platform, &other.platform) {
+    let live = enrollment::Entity::find().filter(enrollment::Column::HostId.eq(other.id));
+    let live = live.filter(enrollment::Column::Enabled.eq(true)).count(transaction).await? > 0;
+    if live && other.deleted_at.is_none() {
         return Ok(own);
     }
-    absorb(transaction, own, other, now).await
+    let one_team = own.team_id.is_none() || other.team_id.is_none() || own.team_id == other.team_id;
+    let both = |mine: &str, others: &str| mine.is_empty() || others.is_empty() || mine == others;
+    if other.deleted_at.is_none() && !(one_team && both(&own.platform, &other.platform)) {
+        return Ok(own);
+    }
+    let (keep, id) = (absorb(transaction, own, other.clone(), now).await?, other.id);
+    let free = host::ActiveModel { serial: Set(None), updated_at: Set(now), ..Default::default() };
+    Entity::update_many().set(free).filter(Column::Id.eq(id)).exec(transaction).await?;
+    Ok(keep)
 }
 
 /// Puts everything of one row into another one, and takes the row away. A row with enrollments stays: its queues and its

@@ -67,15 +67,16 @@ pub(crate) async fn of_channels(database: &Database, channels: &[enrollment::Mod
 }
 
 /// Writes what a device said about itself, and makes one host of two, if an agent or an import knows the same serial number and no
-/// management of its own. One that is managed, or that belongs to another team, stays apart: a serial number is a claim.
+/// management of its own. One that is managed, or that belongs to another team, stays apart: a serial number is a claim. `false`:
+/// another host has the serial number.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn describe(writer: &Writer, said: Said) -> Result<(), StoreError> {
+pub async fn describe(writer: &Writer, said: Said) -> Result<bool, StoreError> {
     writer.run(said, |transaction, said| Box::pin(describe_in(transaction, said))).await
 }
 
-async fn describe_in(transaction: &Transaction, said: Said) -> Result<(), StoreError> {
+async fn describe_in(transaction: &Transaction, said: Said) -> Result<bool, StoreError> {
     let Some(own) = host::Entity::find_by_id(said.host_id).one(transaction).await? else {
         return Err(StoreError::Conflict(format!("host {} is gone", said.host_id)));
     };
@@ -92,13 +93,18 @@ async fn describe_in(transaction: &Transaction, said: Said) -> Result<(), StoreE
         os_version: said.os_version.unwrap_or_else(|| own.os_version.clone()),
         build_version: own.build_version.clone(),
     };
+    let wanted = description.serial.clone();
     host_admission::describe(transaction, own.id, &description, said.at).await?;
-    Entity::update_many()
-        .col_expr(Column::LinkedAt, said.at.into())
-        .filter(Column::EnrollmentId.eq(said.enrollment_id))
-        .exec(transaction)
-        .await?;
-    Ok(())
+    let row = host::Entity::find_by_id(own.id).one(transaction).await?;
+    let is_certain = wanted.is_none() || row.is_some_and(|row| row.serial == wanted);
+    if is_certain {
+        Entity::update_many()
+            .col_expr(Column::LinkedAt, said.at.into())
+            .filter(Column::EnrollmentId.eq(said.enrollment_id))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(is_certain)
 }
 
 /// A Windows device as its agent's requests need it.

@@ -332,6 +332,15 @@ async fn two_rows_become_one_host_when_the_serial_number_is_known() {
         let known = hosts(world).await;
         assert_eq!(known.len(), 2, "a host that is managed is nobody else's");
         assert_eq!(known[1]["hardware_serial"], "");
+        let deleted = answer(world.app.admin(Method::DELETE, &format!("/api/v1/fleet/hosts/{}", known[0]["id"]))).await;
+        assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.json);
+        thief.meet("PF0042").await;
+        assert_eq!(
+            hosts(world).await[0]["hardware_serial"],
+            "PF0042",
+            "an admin made room: the device is asked until then"
+        );
+        assert!(thief.begin("").await.commands().is_empty());
         let mut nameless = Pc::enroll(world, "DEV3", json!({})).await;
         nameless.meet("To be filled by O.E.M.").await;
         assert!(nameless.begin("").await.commands().is_empty(), "it is not asked for ever");

@@ -45,11 +45,15 @@ impl Host {
         let writer = self.parts.writer.clone();
         let describing = async move { windows_host::describe(&writer, said).await };
         Box::pin(describing.into_actor(self).then(move |described, host, context| {
-            if let Err(refusal) = host.settle(described, context) {
-                return at_once(Err(refusal));
+            let is_certain = match host.settle(described, context) {
+                Ok(is_certain) => is_certain,
+                Err(refusal) => return at_once(Err(refusal)),
+            };
+            if !is_certain {
+                tracing::warn!(host.id = host.id.0, "it says the serial number of another host, which keeps it");
             }
             if let Some(windows) = host.windows(work.row) {
-                windows.linked = true;
+                windows.linked = is_certain;
             }
             host.meet_strangers(work)
         }))
