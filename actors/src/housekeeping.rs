@@ -1,4 +1,4 @@
-//! Forgets what nobody needs any more, in the background: answers kept for repeated requests, used challenges, sessions and invitations that have ended, reports that
+//! Forgets what nobody needs any more, in the background: answers kept for repeated requests, used challenges and tokens, sessions and invitations that have ended, reports that
 //! belonged to no command, events that everyone was told of. Also the one who lets undeliverable events die.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use entities::{
     Reader, StoreError, Writer, activity, idempotency, orphan_result, scep, session, webhook_backlog, webhook_event,
+    windows_token,
 };
 
 use crate::clock::Clock;
@@ -18,7 +19,7 @@ use crate::webhooks::WebhooksConfig;
 const EVERY: Duration = Duration::from_secs(600);
 /// How long a repeated admin request is recognised.
 const ANSWERS: Duration = Duration::from_secs(86_400);
-/// How long a challenge that has ended, and an answered SCEP request, are remembered.
+/// How long a challenge or a token that has ended, and an answered SCEP request, are remembered.
 const CHALLENGES: Duration = Duration::from_secs(7 * 86_400);
 /// How long reports without a command are kept.
 const ORPHANS: Duration = Duration::from_secs(30 * 86_400);
@@ -49,6 +50,7 @@ struct Desk {
 struct Tidied {
     answers: u64,
     challenges: u64,
+    tokens: u64,
     sessions: u64,
     orphans: u64,
     events: u64,
@@ -93,6 +95,7 @@ impl Desk {
         let mut tidied = Tidied {
             answers: idempotency::forget_before(writer, now.minus(ANSWERS).millis()).await?,
             challenges: scep::forget_before(writer, now.minus(CHALLENGES).millis()).await?,
+            tokens: windows_token::forget_before(writer, now.minus(CHALLENGES).millis()).await?,
             sessions: session::forget_ended(writer, now.millis()).await?,
             orphans: orphan_result::forget_before(writer, now.minus(ORPHANS).millis()).await?,
             ..Tidied::default()

@@ -4,7 +4,7 @@
 //! of an identity provider who enrolled the same device before gets the same host; everybody else gets a new one.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue, ActiveValue::Set, Condition, QueryOrder};
+use sea_orm::{ActiveValue, ActiveValue::Set, Condition, ConnectionTrait, QueryOrder, QuerySelect};
 use zeroize::Zeroizing;
 
 use crate::agent;
@@ -18,12 +18,17 @@ use crate::{
     windows_host, windows_token,
 };
 
+/// Enrollments that are looked at because they claim to be the same device.
+const MOST_CLAIMS: u64 = 100;
+/// A device that has been silent for so long since it enrolled, in milliseconds, never got its certificate.
+const UNHEARD: i64 = 600_000;
+
 /// What entitles a device to enroll. Tokens and keys are hashed (SHA-256).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Title {
     /// A token of this server.
     Token(Vec<u8>),
-    /// The key of the agent on a host whose management is off.
+    /// The key of the agent on a host that may enroll itself.
     Agent(Vec<u8>),
     /// A token of an identity provider, which was verified.
     Directory {
@@ -88,15 +93,42 @@ pub async fn is_entitled(reader: &Reader, title: &Title, now: i64) -> Result<boo
         Title::Token(hash) => Ok(windows_token::usable(reader, hash.clone(), now).await?.is_some()),
         Title::Agent(key) => {
             let host = agent::host_of_key(reader, agent::Kind::Orbit, key.clone()).await?;
-            Ok(host.is_some_and(|host| may_enroll_itself(&host)))
+            match host {
+                Some(host) => may_enroll_itself(reader, host, now).await,
+                None => Ok(false),
+            }
         }
         Title::Directory { hash, .. } => Ok(!windows_token::was_used(reader, hash.clone()).await?),
     }
 }
 
-/// Whether the agent on a host may enroll it.
-pub fn may_enroll_itself(host: &host::Model) -> bool {
-    host.platform == "windows" && matches!(host.mdm_status, OFF | PENDING)
+/// Whether the agent on a host may enroll it: its management is off, or its device never got our answer.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn may_enroll_itself(reader: &Reader, host: host::Model, now: i64) -> Result<bool, StoreError> {
+    if host.platform != "windows" || is_off(&host) || was_heard_lately(&host, now) {
+        return Ok(host.platform == "windows" && is_off(&host));
+    }
+    reader.run(move |database| async move { never_spoke(&database, &host, now).await }).await
+}
+
+fn is_off(host: &host::Model) -> bool {
+    matches!(host.mdm_status, OFF | PENDING)
+}
+
+fn was_heard_lately(host: &host::Model, now: i64) -> bool {
+    host.mdm_seen_at.is_some_and(|seen| now.saturating_sub(seen) < UNHEARD)
+}
+
+/// Whether a device has been silent ever since it enrolled: the answer with its certificate was lost.
+async fn never_spoke(database: &impl ConnectionTrait, host: &host::Model, now: i64) -> Result<bool, StoreError> {
+    use enrollment::{Column, Entity};
+    let live = Entity::find().filter(Column::HostId.eq(host.id)).filter(Column::Kind.eq(windows_host::KIND));
+    let live = live.filter(Column::EndedAt.is_null()).order_by_desc(Column::Id).one(database).await?;
+    let since = live.and_then(|live| live.enrolled_at);
+    Ok(since
+        .is_some_and(|since| now.saturating_sub(since) >= UNHEARD && host.mdm_seen_at.is_none_or(|seen| seen < since)))
 }
 
 /// Enrolls a device; `None` when its title is worth nothing any more.
@@ -169,8 +201,9 @@ async fn take_up(transaction: &Transaction, title: &Title, at: i64) -> Result<Op
         }
         Title::Agent(key) => {
             let host = agent::host_of(transaction, agent::Kind::Orbit, key.clone()).await?;
-            let host = host.filter(may_enroll_itself);
-            Ok(host.map(|host| Ticket { host_id: Some(host.id), ..Ticket::default() }))
+            let Some(host) = host.filter(|host| host.platform == "windows") else { return Ok(None) };
+            let may = is_off(&host) || never_spoke(transaction, &host, at).await?;
+            Ok(may.then(|| Ticket { host_id: Some(host.id), ..Ticket::default() }))
         }
         Title::Directory { hash, expires_at, upn, owner } => {
             let used = windows_token::Model {
@@ -215,12 +248,8 @@ async fn claimed_by_others(
 ) -> Result<Vec<i64>, StoreError> {
     use windows_enrollment::{Column, Entity};
     let same = Entity::find().filter(same_device(said)).order_by_desc(Column::EnrollmentId);
-    let same: Vec<i64> = sea_orm::QuerySelect::limit(same, 100)
-        .all(transaction)
-        .await?
-        .into_iter()
-        .map(|row| row.enrollment_id)
-        .collect();
+    let same = same.limit(MOST_CLAIMS).all(transaction).await?;
+    let same: Vec<i64> = same.into_iter().map(|row| row.enrollment_id).collect();
     let live = enrollment::Entity::find()
         .filter(enrollment::Column::Id.is_in(same))
         .filter(enrollment::Column::EndedAt.is_null())

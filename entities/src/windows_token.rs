@@ -140,3 +140,44 @@ pub async fn forget_before(writer: &Writer, moment: i64) -> Result<u64, StoreErr
         })
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fresh::on_each;
+    use crate::store;
+    use crate::vault::Vault;
+
+    fn token(hash: u8, expires_at: i64) -> Model {
+        Model {
+            hash: vec![hash; 32],
+            host_id: None,
+            upn: None,
+            owner: None,
+            team_id: None,
+            created_by: "ada".into(),
+            created_at: 0,
+            expires_at,
+            used_at: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_are_forgotten_some_time_after_they_ended() {
+        on_each("windows_tokens", async |url: &str| {
+            migration::run(url).await.unwrap();
+            let (reader, writer) = store::open(url, Vault::known().unwrap(), 0).await.unwrap();
+            for (hash, expires_at) in [(1, 1000), (2, 2000), (3, 3000)] {
+                assert!(make(&writer, token(hash, expires_at)).await.unwrap());
+            }
+            assert!(usable(&reader, vec![2; 32], 1999).await.unwrap().is_some());
+            assert!(usable(&reader, vec![2; 32], 2000).await.unwrap().is_none(), "it is over");
+            assert_eq!(forget_before(&writer, 2000).await.unwrap(), 1);
+            assert_eq!(forget_before(&writer, 2000).await.unwrap(), 0);
+            assert!(usable(&reader, vec![2; 32], 1999).await.unwrap().is_some(), "one that ends then stays");
+            let nowhere = Model { host_id: Some(999), ..token(4, 1000) };
+            assert!(!make(&writer, nowhere).await.unwrap(), "there is no such host");
+        })
+        .await;
+    }
+}

@@ -33,6 +33,7 @@ mod sso;
 mod teams;
 mod watching;
 mod webhooks;
+mod windows_agent;
 mod windows_client;
 mod windows_enroll;
 mod windows_entra;

@@ -6,6 +6,7 @@ use std::process::Command as Process;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use openssl::hash::{MessageDigest, hash};
 use protocol::ids::CommandUuid;
 use reqwest::{Method, StatusCode};
 use rookery::serve;
@@ -17,6 +18,7 @@ use crate::postgres::{count, execute};
 use crate::receiver::{QUERY_TOKEN, Receiver};
 use crate::restored::back_up;
 use crate::webhooks;
+use crate::windows_client::{self, DEVICE_ID, ENROLL, admin_token, issue};
 use crate::world::{DEVICE, SECRET, TOPIC, World, fresh_uuid, on_each_store, on_each_store_with, push_certificate_pem};
 
 const IN_COMMAND: &str = "canary-in-a-command";
@@ -215,7 +217,16 @@ async fn plant(world: &World) -> (Planted, String) {
     let unlock_token = phone.contents().unlock_token().unwrap()[..48].to_vec();
     let waiting_events = "SELECT count(*) AS counted FROM webhook_event";
     assert!(count(&world.app.settings.database(), waiting_events).await > 8, "events wait, with all that is in them");
+    let token = admin_token(world, json!({})).await;
+    let unused = admin_token(world, json!({})).await;
+    let windows = windows_client::post(world, ENROLL, issue(token.as_bytes(), &windows_client::key())).await;
+    let windows = windows.enrolled(&windows_client::key());
+    let proof = hash(MessageDigest::md5(), format!("{DEVICE_ID}:{}", windows.password()).as_bytes()).unwrap();
     let planted = Planted(vec![
+        ("a Windows device's token", unused.into()),
+        ("a Windows device's used token", token.into()),
+        ("a Windows device's password", windows.password().into()),
+        ("what proves a Windows device", proof.to_vec()),
         ("the enroll secret", SECRET.into()),
         ("the admin's token", world.app.token.clone().into()),
         ("the bootstrap token", BOOTSTRAP.into()),

@@ -4,11 +4,13 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use openssl::pkcs12::Pkcs12;
 use openssl::pkey::{PKey, Private};
+use openssl::x509::X509;
 use protocol::pki::scep::client::certification_request;
-use protocol::pki::{Certificate, NewKey};
+use protocol::pki::{Certificate, NewKey, Signer};
 use protocol::windows::xml::{Element, parse};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Client, Identity, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::answer;
@@ -129,6 +131,27 @@ pub(crate) async fn hosts(world: &World) -> Vec<Value> {
     listed.json["hosts"].as_array().unwrap().clone()
 }
 
+/// A client that shows this certificate in its handshake.
+pub(crate) fn showing(world: &World, signer: &Signer) -> Client {
+    let certificate = X509::from_der(signer.certificate().der()).unwrap();
+    let key = openssl::pkey::PKey::private_key_from_pem(&signer.private_key_pem().unwrap()).unwrap();
+    let bag = Pkcs12::builder().name("device").pkey(&key).cert(&certificate).build2("").unwrap().to_der().unwrap();
+    let ca = std::fs::read(world.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
+    let client = Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&ca).unwrap()]).no_proxy();
+    client.identity(Identity::from_pkcs12_der(&bag, "").unwrap()).build().unwrap()
+}
+
+/// What the server answers to the first message of a session of a device with this certificate.
+pub(crate) async fn session(world: &World, signer: &Signer) -> String {
+    let address = world.app.device_url("/api/mdm/microsoft/management");
+    let alert = format!(
+        "<SyncML xmlns=\"SYNCML:SYNCML1.2\"><SyncHdr><VerDTD>1.2</VerDTD><VerProto>DM/1.2</VerProto><SessionID>1</SessionID>\
+         <MsgID>1</MsgID><Target><LocURI>{address}</LocURI></Target><Source><LocURI>{DEVICE_ID}</LocURI></Source></SyncHdr>\
+         <SyncBody><Alert><CmdID>2</CmdID><Data>1201</Data></Alert><Final/></SyncBody></SyncML>"
+    );
+    showing(world, signer).post(address).body(alert).send().await.unwrap().text().await.unwrap()
+}
+
 impl Said {
     /// The body of an envelope.
     pub(crate) fn body(&self) -> Element {
@@ -180,6 +203,16 @@ impl Enrolled {
     pub(crate) fn certificate(&self) -> Certificate {
         let of = |store| self.parm(&["CertificateStore", "My", store, "*"], "EncodedCertificate");
         Certificate::parse(&STANDARD.decode(of("User").or(of("System")).unwrap()).unwrap()).unwrap()
+    }
+
+    /// What the device proves itself by.
+    pub(crate) fn signer(&self) -> Signer {
+        Signer::new(self.certificate(), self.key.clone()).unwrap()
+    }
+
+    /// The password by which it proves itself otherwise.
+    pub(crate) fn password(&self) -> String {
+        self.parm(&["APPLICATION", "APPAUTH"], "AAUTHSECRET").unwrap()
     }
 
     /// The name that the server gave the enrollment.

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use openssl::pkcs12::Pkcs12;
-use openssl::x509::X509;
 use protocol::pki::authority::{Authority, AuthorityRole};
 use protocol::pki::scep::client::certification_request;
 use protocol::pki::signature::{sign_attached, sign_detached};
 use protocol::pki::{Certificate, NewKey, Signer, self_signed};
-use reqwest::{Client, Identity};
 use serde_json::json;
 
 use crate::postgres;
@@ -49,16 +46,6 @@ fn renewed_certificate(said: &Said, key: &openssl::pkey::PKey<openssl::pkey::Pri
     renewed.certificate()
 }
 
-/// A client that shows this certificate in its handshake.
-fn showing(world: &World, signer: &Signer) -> Client {
-    let certificate = X509::from_der(signer.certificate().der()).unwrap();
-    let key = openssl::pkey::PKey::private_key_from_pem(&signer.private_key_pem().unwrap()).unwrap();
-    let bag = Pkcs12::builder().name("device").pkey(&key).cert(&certificate).build2("").unwrap().to_der().unwrap();
-    let ca = std::fs::read(world.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
-    let client = Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&ca).unwrap()]).no_proxy();
-    client.identity(Identity::from_pkcs12_der(&bag, "").unwrap()).build().unwrap()
-}
-
 async fn post_showing(world: &World, signer: &Signer, body: String) -> Said {
     send(showing(world, signer).post(world.app.device_url(ENROLL)).body(body)).await
 }
@@ -90,14 +77,7 @@ async fn the_live_certificate_is_renewed_and_works_until_the_new_one_is_used() {
         let third = NewKey::Rsa2048.generate().unwrap();
         renewed_certificate(&post(world, ENROLL, signed(&csr(&third), &later)).await, &third);
 
-        let alert = format!(
-            "<SyncML xmlns=\"SYNCML:SYNCML1.2\"><SyncHdr><VerDTD>1.2</VerDTD><VerProto>DM/1.2</VerProto><SessionID>1</SessionID>\
-             <MsgID>1</MsgID><Target><LocURI>{}</LocURI></Target><Source><LocURI>{DEVICE_ID}</LocURI></Source></SyncHdr>\
-             <SyncBody><Alert><CmdID>2</CmdID><Data>1201</Data></Alert><Final/></SyncBody></SyncML>",
-            world.app.device_url("/api/mdm/microsoft/management")
-        );
-        let session = showing(world, &later).post(world.app.device_url("/api/mdm/microsoft/management")).body(alert);
-        let answer = session.send().await.unwrap().text().await.unwrap();
+        let answer = session(world, &later).await;
         assert!(answer.contains("<Data>200</Data>"), "the new one is used: {answer}");
         is_refused(&post(world, ENROLL, request).await);
         assert_eq!((states(world, &device, 2, false).await, states(world, &device, 1, true).await), (1, 1));

@@ -11,12 +11,14 @@ use actors::host::agent_wakes::AgentWakes;
 use actors::registrar::EnrollAgent;
 use actors::seen::Through;
 use entities::agent::{self, Kind};
-use entities::windows_host;
+use entities::windows_admission::may_enroll_itself;
+use entities::{host, windows_host};
 use openssl::sha::sha256;
 use protocol::agent::{node_key, orbit_enrollment, osquery_enrollment};
 use protocol::ids::HostId;
 use serde_json::json;
 
+use super::windows_enroll::DISCOVERY_PATH;
 use crate::http::edge::DeviceEdge;
 use crate::http::error::{AgentError, AgentFault};
 
@@ -49,13 +51,22 @@ pub async fn orbit_config(
     edge: Data<DeviceEdge>,
 ) -> Result<HttpResponse, AgentError> {
     let host = recognize(&edge, payload, Kind::Orbit).await?;
+    let mut notifications = json!({});
+    let (id, now) = (HostId(host.id), edge.front.clock.now());
+    let failed = |refusal| AgentError { kind: Kind::Orbit, fault: AgentFault::from(refusal) };
+    let may = may_enroll_itself(&edge.front.reader, host, now.millis()).await;
+    if may.map_err(|error| failed(error.into()))? && edge.windows.enabled {
+        let address = format!("{}{DISCOVERY_PATH}", edge.front.authority_config.server_url);
+        notifications["needs_programmatic_windows_mdm_enrollment"] = true.into();
+        notifications["windows_mdm_discovery_endpoint"] = address.into();
+    }
     let starts_sessions = request
         .headers()
         .get_all(CAPABILITIES.0)
         .any(|value| value.to_str().is_ok_and(|names| names.split(',').any(|name| name.trim() == STARTS_SESSIONS)));
-    let wake = wakes(&edge, host, starts_sessions).await;
-    let wake = wake.map_err(|refusal| AgentError { kind: Kind::Orbit, fault: AgentFault::from(refusal) })?;
-    let notifications = if wake { json!({ "windows_mdm_sync_request": true }) } else { json!({}) };
+    if wakes(&edge, id, starts_sessions).await.map_err(failed)? {
+        notifications["windows_mdm_sync_request"] = true.into();
+    }
     Ok(HttpResponse::Ok().insert_header(CAPABILITIES).json(json!({ "notifications": notifications })))
 }
 
@@ -94,11 +105,11 @@ async fn enroll(edge: &DeviceEdge, enroll: EnrollAgent) -> Result<String, AgentE
 }
 
 /// The host of the key in a message; it was seen.
-async fn recognize(edge: &DeviceEdge, payload: Payload, kind: Kind) -> Result<HostId, AgentError> {
+async fn recognize(edge: &DeviceEdge, payload: Payload, kind: Kind) -> Result<host::Model, AgentError> {
     let key = node_key(&read(edge, payload, kind).await?).map_err(|error| AgentError::bad_request(kind, error))?;
     let found = agent::host_of_key(&edge.front.reader, kind, sha256(key.as_bytes()).to_vec()).await;
     let found = found.map_err(|error| AgentError { kind, fault: AgentFault::from(Refusal::from(error)) })?;
-    let host = HostId(found.ok_or(AgentError { kind, fault: AgentFault::UnknownKey })?.id);
-    edge.front.seen.note(host, edge.front.clock.now(), Through::Agent);
+    let host = found.ok_or(AgentError { kind, fault: AgentFault::UnknownKey })?;
+    edge.front.seen.note(HostId(host.id), edge.front.clock.now(), Through::Agent);
     Ok(host)
 }

@@ -28,6 +28,8 @@ use crate::http::limiter::Limiter;
 
 /// How long a device waits.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Where agents let Windows begin to enroll.
+pub const DISCOVERY_PATH: &str = "/api/mdm/microsoft/discovery";
 const POLICY_PATH: &str = "/api/mdm/microsoft/policy";
 const ENROLL_PATH: &str = "/api/mdm/microsoft/enroll";
 const LOGIN_PATH: &str = "/api/mdm/microsoft/auth";
