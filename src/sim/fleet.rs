@@ -93,6 +93,8 @@ pub struct Member {
     pub persona: Persona,
     /// Its serial number.
     pub serial_number: String,
+    /// What admins call the host.
+    pub uuid: String,
     /// The enrollment ids of its channels, its own first. Those of a PC are the server's to give: see [`Member::own`].
     pub channels: Vec<String>,
     /// What happened to it.
@@ -241,8 +243,7 @@ impl Drop for Fleet {
 impl Member {
     /// The enrollment id of its own channel, once it has one.
     pub fn own(&self) -> Option<String> {
-        let given = || self.log.truth().channels.into_keys().next();
-        self.channels.first().cloned().or_else(given)
+        self.channels.first().cloned().or_else(|| self.log.own())
     }
 }
 
@@ -269,7 +270,8 @@ fn recruit(
     let device = Device::new(model.clone(), trust.clone(), options, chance.number());
     let failed = |error: super::apple::device::DeviceError| FleetError::Device(number, error.to_string());
     let channels = device.channel_ids(&users).map_err(failed)?;
-    let member = Member { persona, serial_number: model.serial_number, channels, log: device.log().clone() };
+    let (uuid, log) = (channels.first().cloned().unwrap_or_default(), device.log().clone());
+    let member = Member { persona, serial_number: model.serial_number, uuid, channels, log };
     let host =
         SimHost::new(device, users, config.behaviour.clone(), world.clone(), config.pushes.clone(), chance.number());
     Ok((member, host))

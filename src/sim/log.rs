@@ -21,6 +21,7 @@ pub struct DeviceLog(Arc<Mutex<Content>>);
 struct Content {
     findings: Vec<Finding>,
     truth: DeviceTruth,
+    own: Option<String>,
 }
 
 /// Something that a server must not do, and did.
@@ -102,6 +103,16 @@ impl DeviceLog {
         if content.findings.len() < MAX_FINDINGS {
             content.findings.push(Finding { fault, text: text.into() });
         }
+    }
+
+    /// Notes what the server calls the device's own channel from now on.
+    pub(super) fn enrolled_as(&self, channel: &str) {
+        self.lock().own = Some(channel.to_owned());
+    }
+
+    /// What the server calls the device's own channel, where it is the server that gives it a name.
+    pub fn own(&self) -> Option<String> {
+        self.lock().own.clone()
     }
 
     /// What was found.

@@ -20,12 +20,14 @@ use reqwest::Method;
 use rookery::http::{ROUTES, Who};
 use rookery::sim::apple::device::{ChannelNo, Destination, Device};
 use rookery::sim::apple::model::Family;
+use rookery::sim::windows::device::{Fate, Pc, Proof as Way};
 use rookery::sim::wire::{Manner, Request};
 use tokio::time::{sleep, timeout};
 
-use crate::harness::admin::Admin;
+use crate::harness::admin::{Admin, Target};
 use crate::harness::database::Kind;
 use crate::harness::patience::{enrolled, patiently};
+use crate::harness::pcs::target;
 use crate::harness::proxy::Passes;
 use crate::harness::server::Server;
 use crate::harness::site::{apple, now};
@@ -39,6 +41,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 const LIMITS: [(&str, &str); 2] = [("ROOKERY_DEVICE__MAX_BODY_MIB", "1"), ("ROOKERY_DEVICE__BODY_BUDGET_MIB", "2")];
 /// Actors that die all the time, at every point of what they do.
 const PANICS: &str = "host.report/3 host.report.decided/4 host.report.committed/5 host.token_update/3 \
+                      host.session/3 host.session.decided/4 host.session.committed/5 \
                       host.token_update.committed/4 host.due/2 authority.request/2 registrar.admit/2 dispatcher.dispatch/9";
 
 /// Devices that are enrolled for good, and the server that they belong to.
@@ -46,6 +49,7 @@ struct Scene<'a> {
     proof: &'a mut Proof,
     site: Site,
     devices: Vec<Device>,
+    pcs: Vec<Pc>,
     troubles: u32,
 }
 
@@ -76,8 +80,14 @@ async fn talk(device: &mut Device) {
     let _ = device.send(Destination::CheckIn, "no plist").await;
 }
 
+/// The same of a PC.
+async fn talk_of_pc(pc: &mut Pc) {
+    let _ = pc.work().await;
+    let _ = pc.post("no SyncML").await;
+}
+
 /// All devices talk at once, and somebody without a certificate knocks at every door.
-async fn speak(site: &Site, devices: &mut [Device]) {
+async fn speak(site: &Site, devices: &mut [Device], pcs: &mut [Pc]) {
     let mut stranger = site.stranger();
     let base = site.server.url("device_url");
     let knock = async {
@@ -89,15 +99,15 @@ async fn speak(site: &Site, devices: &mut [Device]) {
             }
         }
     };
-    tokio::join!(join_all(devices.iter_mut().map(talk)), knock);
+    tokio::join!(join_all(devices.iter_mut().map(talk)), join_all(pcs.iter_mut().map(talk_of_pc)), knock);
 }
 
 /// Speaks for at least so long.
-async fn speak_for(site: &Site, devices: &mut [Device], time: Duration) {
+async fn speak_for(site: &Site, devices: &mut [Device], pcs: &mut [Pc], time: Duration) {
     let over = AtomicBool::new(false);
     let speaking = async {
         while !over.load(Relaxed) {
-            speak(site, devices).await;
+            speak(site, devices, pcs).await;
         }
     };
     tokio::join!(speaking, async {
@@ -125,10 +135,28 @@ async fn finds_itself_enrolled(device: &mut Device, uuid: &CommandUuid) -> Resul
     }
 }
 
+/// The same of a PC, which was not told to leave either.
+async fn pc_finds_itself_enrolled(pc: &mut Pc, uuid: &str) -> Result<(), String> {
+    let channel = target(pc).channel;
+    loop {
+        let error = pc.work().await.err().filter(|error| error.is_passing().is_none());
+        if pc.fate() != Fate::Stays {
+            return Err(format!("it was told to leave: {:?}", pc.fate()));
+        }
+        if pc.log().command(&channel, uuid).is_some_and(|done| done.final_status().is_some()) {
+            return Ok(());
+        }
+        if let Some(error) = error {
+            return Err(error.to_string());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 impl<'a> Scene<'a> {
     async fn open(proof: &'a mut Proof) -> Self {
         let site = Site::open_with_proxy(proof, &LIMITS).await;
-        let mut scene = Self { proof, site, devices: Vec::new(), troubles: 0 };
+        let mut scene = Self { proof, site, devices: Vec::new(), pcs: Vec::new(), troubles: 0 };
         scene.enroll(scene.proof.size.pick(8, 50)).await;
         scene
     }
@@ -144,6 +172,11 @@ impl<'a> Scene<'a> {
         }))
         .await;
         self.devices.extend(new);
+        for number in first..first + count.div_ceil(2) {
+            let way = [Way::Digest, Way::Certificate, Way::Signature][number as usize % 3];
+            let pc = self.site.pc(1 + number, way).await;
+            self.pcs.push(pc);
+        }
     }
 
     /// After a trouble: every device gets a new command, and its report is taken.
@@ -156,6 +189,15 @@ impl<'a> Scene<'a> {
             let found = found.unwrap_or_else(|_| Err("it got nothing in time".into()));
             if let Err(error) = found {
                 self.proof.demand(false, format!("after {after}, {channel} is not enrolled: {error}"));
+            }
+        }
+        let targets: Vec<Target> = self.pcs.iter().map(target).collect();
+        let uuid = self.site.admin.run_on_pcs(&targets).await.uuid;
+        let found = self.pcs.iter_mut().map(|pc| timeout(RECOVERY, pc_finds_itself_enrolled(pc, &uuid)));
+        for (pc, found) in targets.iter().zip(join_all(found).await) {
+            let found = found.unwrap_or_else(|_| Err("it got nothing in time".into()));
+            if let Err(error) = found {
+                self.proof.demand(false, format!("after {after}, the PC {} is not enrolled: {error}", pc.channel));
             }
         }
         self.proof.tell(format!("after {after}: {:?}", self.site.device_statuses()));
@@ -174,31 +216,31 @@ impl<'a> Scene<'a> {
     async fn rows_cannot_be_reached(&mut self) {
         let time = self.proof.size.pick(Duration::from_secs(7), Duration::from_secs(30));
         self.queue_for_all().await;
-        let Self { proof, site, devices, .. } = self;
+        let Self { proof, site, devices, pcs, .. } = self;
         if proof.kind == Kind::Sqlite {
             let lock = site.store.lock().await;
-            speak_for(site, devices, time).await;
+            speak_for(site, devices, pcs, time).await;
             lock.release().await;
             return self.all_are_still_enrolled("the file was locked").await;
         }
         let proxy = site.proxy.as_ref().unwrap();
         for passes in [Passes::Cut, Passes::Nothing] {
             proxy.set(passes);
-            speak_for(site, devices, time).await;
+            speak_for(site, devices, pcs, time).await;
             proxy.set(Passes::All);
         }
         self.all_are_still_enrolled("the wire to the database was cut, and dead").await;
         self.site.store.take_away("hidden").await;
-        speak_for(&self.site, &mut self.devices, time / 2).await;
+        speak_for(&self.site, &mut self.devices, &mut self.pcs, time / 2).await;
         self.site.store.bring_back("hidden").await;
         self.all_are_still_enrolled("the database had another name").await;
     }
 
     async fn the_server_stands_still(&mut self) {
         self.queue_for_all().await;
-        let Self { site, devices, .. } = self;
+        let Self { site, devices, pcs, .. } = self;
         site.server.pause();
-        tokio::join!(speak(site, devices), async {
+        tokio::join!(speak(site, devices, pcs), async {
             sleep(Duration::from_secs(3)).await;
             site.server.go_on();
         });
@@ -212,12 +254,12 @@ impl<'a> Scene<'a> {
         let foreign = apple().issue_push("com.apple.mgmt.External.foreign", now(), DAY).unwrap();
         for identity in [made_up, foreign] {
             self.devices.iter_mut().for_each(|device| device.set_identity(Some(identity.clone())));
-            speak(&self.site, &mut self.devices).await;
+            speak(&self.site, &mut self.devices, &mut self.pcs).await;
         }
         for (device, neighbour) in self.devices.iter_mut().zip(own.iter().cycle().skip(1)) {
             device.set_identity(Some(neighbour.clone()));
         }
-        speak(&self.site, &mut self.devices).await;
+        speak(&self.site, &mut self.devices, &mut self.pcs).await;
         for (device, own) in self.devices.iter_mut().zip(own) {
             device.set_identity(Some(own));
         }
@@ -283,7 +325,7 @@ impl<'a> Scene<'a> {
             self.proof.demand(changed == 1, "the identity's row was not found");
             self.site.server.start().await;
             self.devices[0].set_identity(Some(to.clone()));
-            speak(&self.site, &mut self.devices).await;
+            speak(&self.site, &mut self.devices, &mut self.pcs).await;
         }
         self.all_are_still_enrolled("a certificate had ended").await;
     }
@@ -299,7 +341,7 @@ impl<'a> Scene<'a> {
         self.site.store.take_away("newest").await;
         self.site.store.bring_back("backup").await;
         self.site.server.start().await;
-        speak(&self.site, &mut self.devices).await;
+        speak(&self.site, &mut self.devices, &mut self.pcs).await;
         self.site.server.terminate().await;
         self.site.store.bring_back("newest").await;
         self.site.server.start().await;
@@ -311,14 +353,14 @@ impl<'a> Scene<'a> {
         self.site.server.terminate().await;
         self.site.store.put_away("own").await;
         self.site.server.start().await;
-        speak(&self.site, &mut self.devices).await;
+        speak(&self.site, &mut self.devices, &mut self.pcs).await;
         let token = self.site.server.new_token("other");
         let other = Admin::new(&self.site.server, token);
         let own = std::mem::replace(&mut self.site.admin, other);
         self.site.prepare().await;
         let mut settler = self.site.device(Family::Mac, 1000);
         enrolled(&mut settler, &self.site.enroll_url()).await;
-        speak(&self.site, &mut self.devices).await;
+        speak(&self.site, &mut self.devices, &mut self.pcs).await;
         self.site.admin = own;
         self.site.server.terminate().await;
         self.site.store.bring_back("own").await;
@@ -333,7 +375,7 @@ impl<'a> Scene<'a> {
         self.site.store.spoil().await;
         let status = self.site.server.start_in_vain().await;
         self.proof.demand(!status.success(), "the server started with what is no database of ours");
-        speak(&self.site, &mut self.devices).await;
+        speak(&self.site, &mut self.devices, &mut self.pcs).await;
         self.site.store.bring_back("own").await;
         self.site.server.start().await;
         self.all_are_still_enrolled("the rows were garbage").await;
@@ -345,7 +387,7 @@ impl<'a> Scene<'a> {
         self.site.restart(self.proof).await;
         let before = self.device_busy();
         for _ in 0..self.proof.size.pick(4, 20) {
-            speak(&self.site, &mut self.devices).await;
+            speak(&self.site, &mut self.devices, &mut self.pcs).await;
         }
         self.proof.demand(self.device_busy() > before, "no actor panicked");
         self.site.server.set("ROOKERY_TEST_FAULTS", "");
@@ -360,7 +402,7 @@ impl<'a> Scene<'a> {
     async fn the_server_stops_while_devices_speak(&mut self) {
         for _ in 0..self.proof.size.pick(3, 20) {
             self.queue_for_all().await;
-            let Self { site, devices, .. } = self;
+            let Self { site, devices, pcs, .. } = self;
             // Signals go by the process's number, so that the devices can go on looking at the site.
             let (pid, over) = (site.server.pid(), AtomicBool::new(false));
             let stopping = async {
@@ -371,7 +413,7 @@ impl<'a> Scene<'a> {
             };
             let speaking = async {
                 while !over.load(Relaxed) {
-                    speak(site, devices).await;
+                    speak(site, devices, pcs).await;
                 }
             };
             tokio::join!(speaking, stopping);
@@ -383,8 +425,9 @@ impl<'a> Scene<'a> {
     }
 
     async fn close(self) {
-        let Self { proof, site, devices, troubles } = self;
+        let Self { proof, site, devices, pcs, troubles } = self;
         proof.figure("devices", devices.len());
+        proof.figure("PCs", pcs.len());
         proof.figure("troubles", troubles);
         let statuses = site.device_statuses();
         let harmless = |status: u16| matches!(status, 200 | 400 | 404 | 405 | 408 | 410 | 413 | 429 | 500..=599);

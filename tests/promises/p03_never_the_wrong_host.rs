@@ -12,6 +12,7 @@
 //! status: "Pending" } should be Superseded".
 
 mod model;
+mod pcs;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -57,6 +58,13 @@ fn p03_no_command_reaches_the_wrong_host_or_an_old_enrollment() {
             scene.certificates_are_swapped().await;
             scene.somebody_enrolls_anew().await;
         }
+        let mut pcs = pcs::Scene::open(&mut scene.site, scene.proof).await;
+        for round in 0..scene.proof.size.pick(2, 20) {
+            pcs.everybody_works_and_tells_stories(&mut scene, round).await;
+            pcs.certificates_are_swapped(&mut scene).await;
+            pcs.somebody_enrolls_anew(&mut scene).await;
+        }
+        scene.strange_reports += pcs.strange_reports;
         scene.close().await;
     });
 }

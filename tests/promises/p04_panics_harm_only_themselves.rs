@@ -16,10 +16,12 @@ use rookery::sim::apple::device::{ChannelNo, Device, DeviceError};
 use rookery::sim::apple::model::Family;
 use rookery::sim::behaviour::Behaviour;
 use rookery::sim::fleet::Persona;
+use rookery::sim::windows::device::{Pc, Proof as Way};
 use serde_json::Value;
 
 use crate::harness::office::Office;
 use crate::harness::patience::enrolled;
+use crate::harness::pcs::{all_of, target};
 use crate::harness::reckoning::reckon;
 use crate::harness::{PATIENCE, Proof, Site, eventually, prove, until_confirmed};
 
@@ -27,6 +29,7 @@ const DEVICE: ChannelNo = ChannelNo::DEVICE;
 const FAULTS: &str = "ROOKERY_TEST_FAULTS";
 /// Actors that die now and then, at every point of what they do; the singletons more seldom than makes their group give up.
 const NOW_AND_THEN: &str = "host.report/31 host.report.decided/43 host.report.committed/37 host.due/29 \
+                            host.session/53 host.session.decided/61 host.session.committed/47 \
                             dispatcher.dispatch/23 apns.push/41";
 /// API clients.
 const CLERKS: u64 = 4;
@@ -38,6 +41,7 @@ struct Scene<'a> {
     proof: &'a mut Proof,
     site: Site,
     devices: Vec<Device>,
+    pc: Pc,
 }
 
 #[test]
@@ -47,6 +51,7 @@ fn p04_a_panicking_actor_harms_only_itself() {
         actors_die_now_and_then(&mut site, proof).await;
         let mut scene = Scene::open(proof, site).await;
         scene.a_command_kills_its_host().await;
+        scene.a_command_kills_the_host_of_a_pc().await;
         scene.every_report_panics().await;
         scene.close().await;
     });
@@ -56,11 +61,13 @@ fn p04_a_panicking_actor_harms_only_itself() {
 async fn actors_die_now_and_then(site: &mut Site, proof: &mut Proof) {
     let hosts = proof.size.pick(20, 500);
     let eager = Behaviour { rests_at_most: Duration::from_secs(2), ..Behaviour::calm() };
-    let fleet = site.fleet(proof, hosts, &[Persona::Mac, Persona::IPhone], eager).await;
+    let fleet = site.fleet(proof, hosts, &[Persona::Mac, Persona::IPhone], eager.clone()).await;
+    let pcs = site.pcs(proof, hosts / 2, eager).await;
     site.server.set(FAULTS, NOW_AND_THEN);
     site.restart(proof).await;
     let (pid, told_before) = (site.server.pid(), site.server.faults().len());
-    let office = Office::open(site, fleet.members(), CLERKS, PACE, proof);
+    let members = fleet.members().iter().chain(pcs.members());
+    let office = Office::open(site, members, CLERKS, PACE, proof);
     office.have_accepted(proof.size.pick(40, 500)).await;
     let asked = office.close().await;
     proof.demand(site.server.is_up() && site.server.pid() == pid, "the process is another one");
@@ -79,10 +86,12 @@ async fn actors_die_now_and_then(site: &mut Site, proof: &mut Proof) {
     site.restart(proof).await;
     proof.demand(site.admin.drained(PATIENCE).await, "commands are pending although the devices come");
     until_confirmed(&fleet).await;
+    until_confirmed(&pcs).await;
     proof.figure("hosts", hosts);
+    proof.figure("PCs", format!("{} with {} sessions", hosts / 2, pcs.progress().polls));
     proof.figure("panics", panics);
     proof.figure("reports", format!("{:.0} ms (p99)", fleet.progress().report.p99_ms));
-    proof.judge(reckon(&asked, &site.admin.rows().await, &fleet.stop()));
+    proof.judge(reckon(&asked, &site.admin.rows().await, &all_of(fleet.stop(), pcs.stop())));
 }
 
 async fn census(site: &Site) -> Value {
@@ -107,7 +116,8 @@ impl<'a> Scene<'a> {
         for device in &mut devices {
             enrolled(device, &url).await;
         }
-        Self { proof, site, devices }
+        let pc = site.pc(900_000, Way::Digest).await;
+        Self { proof, site, devices, pc }
     }
 
     async fn queue(&self, number: usize) -> String {
@@ -129,6 +139,26 @@ impl<'a> Scene<'a> {
         let statuses = self.site.admin.statuses(&poison).await;
         let parked = statuses.as_ref().is_some_and(|statuses| statuses == &["Parked"]);
         self.proof.demand(parked, format!("what a host dies of is {statuses:?}"));
+        let census = census(&self.site).await;
+        self.proof.demand(census["crashed"] == 3, format!("it was tried {} times", census["crashed"]));
+        let at_large = census["quarantined"].as_array().is_some_and(Vec::is_empty);
+        self.proof.demand(at_large, format!("its host is left alone: {}", census["quarantined"]));
+    }
+
+    /// The same of Windows: what came with the command is done.
+    async fn a_command_kills_the_host_of_a_pc(&mut self) {
+        let pc = [target(&self.pc)];
+        let (poison, next) = (self.site.admin.run_on_pcs(&pc).await.uuid, self.site.admin.run_on_pcs(&pc).await.uuid);
+        self.set_faults(&format!("host.session.decided@{poison}/1")).await;
+        let channel = pc[0].channel.clone();
+        eventually("a PC does its command", PATIENCE, async || {
+            let _ = self.pc.work().await;
+            self.pc.log().command(&channel, &next)?.final_status().map(drop)
+        })
+        .await;
+        let statuses = self.site.admin.statuses(&poison).await;
+        let parked = statuses.as_ref().is_some_and(|statuses| statuses == &["Parked"]);
+        self.proof.demand(parked, format!("what the host of a PC dies of is {statuses:?}"));
         let census = census(&self.site).await;
         self.proof.demand(census["crashed"] == 3, format!("it was tried {} times", census["crashed"]));
         let at_large = census["quarantined"].as_array().is_some_and(Vec::is_empty);

@@ -55,10 +55,10 @@ impl Fleet {
             let errs = config.behaviour.errs;
             let options = PcOptions { quirks, proof, errs, ..config.options.clone() };
             let model = Model::new(config.seed, number);
-            let serial_number = model.serial_number.clone();
+            let (serial_number, uuid) = (model.serial_number.clone(), model.device_id.clone());
             let pc = Pc::new(model, trust.clone(), options, chance.number());
             let (persona, channels, log) = (Persona::Windows, Vec::new(), pc.log().clone());
-            members.push(Member { persona, serial_number, channels, log });
+            members.push(Member { persona, serial_number, uuid, channels, log });
             let token = Token::User(token.clone());
             hosts.push(SimPc::new(pc, token, config.behaviour.clone(), world.clone(), chance.number()));
         }

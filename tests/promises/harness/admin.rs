@@ -65,11 +65,28 @@ pub(crate) struct Asked {
     pub(crate) accepted: bool,
 }
 
+/// A host that commands can be for.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// What admins call the host.
+    pub(crate) uuid: String,
+    /// The enrollment id of its own channel.
+    pub(crate) channel: String,
+}
+
+/// A question that a device can answer at any time, as its platform writes it.
+pub(crate) struct Question {
+    uuid: String,
+    text: Vec<u8>,
+}
+
 /// Whom commands can be for.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
-    /// Device channels, those of one platform together.
-    platforms: Vec<Vec<String>>,
+    /// Hosts of Apple, those of one platform together.
+    platforms: Vec<Vec<Target>>,
+    /// Hosts of Windows.
+    pcs: Vec<Target>,
     /// Users' channels.
     users: Vec<String>,
 }
@@ -133,21 +150,29 @@ impl Admin {
 
     /// The same where the answer may be another one, which is told.
     pub(crate) async fn try_queue(&self, request_type: &str, channels: &[String]) -> (Asked, Option<Trouble>) {
-        self.try_command(&question(request_type), channels).await
+        self.try_command(&question(request_type), &Target::of_channels(channels)).await
+    }
+
+    /// Queues a question for PCs; the answer must be 2xx.
+    pub(crate) async fn run_on_pcs(&self, pcs: &[Target]) -> Asked {
+        let (asked, refused) = self.try_command(&windows_question(), pcs).await;
+        assert!(asked.accepted, "{refused:?}");
+        asked
     }
 
     /// The same with a question that takes so many bytes.
     pub(crate) async fn try_queue_large(&self, bytes: usize, channels: &[String]) -> (Asked, Option<Trouble>) {
         let uuid = CommandUuid::from(uuid::Uuid::new_v4());
         let ballast = [("Ballast".to_owned(), plist::Value::from("x".repeat(bytes)))].into_iter().collect();
-        self.try_command(&Command::new(uuid, "ProfileList", ballast).unwrap(), channels).await
+        let question = Question::from(Command::new(uuid, "ProfileList", ballast).unwrap());
+        self.try_command(&question, &Target::of_channels(channels)).await
     }
 
-    async fn try_command(&self, command: &Command, channels: &[String]) -> (Asked, Option<Trouble>) {
-        let (path, body) = run_request(command, channels);
+    async fn try_command(&self, question: &Question, targets: &[Target]) -> (Asked, Option<Trouble>) {
+        let (path, body) = run_request(question, targets);
         let refused = self.ask(Method::POST, path, body, None).await.err();
-        let (uuid, accepted) = (command.uuid().to_string(), refused.is_none());
-        (Asked { uuid, channels: channels.iter().cloned().collect(), accepted }, refused)
+        let (uuid, accepted) = (question.uuid.clone(), refused.is_none());
+        (Asked { uuid, channels: targets.iter().map(|target| target.channel.clone()).collect(), accepted }, refused)
     }
 
     /// The statuses of a command, one for each host that has it.
@@ -209,23 +234,32 @@ impl Row {
     }
 }
 
+impl Target {
+    /// Hosts of Apple, which are called by their own channel.
+    fn of_channels(channels: &[String]) -> Vec<Self> {
+        channels.iter().map(|channel| Self { uuid: channel.clone(), channel: channel.clone() }).collect()
+    }
+}
+
 impl Targets {
-    /// The channels of a fleet.
-    pub(crate) fn of(members: &[Member]) -> Self {
-        let (mut macs, mut phones, mut pads, mut users) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    /// The channels of fleets.
+    pub(crate) fn of<'m>(members: impl IntoIterator<Item = &'m Member>) -> Self {
+        let (mut macs, mut phones, mut pads) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut users, mut pcs) = (Vec::new(), Vec::new());
         for member in members {
-            let (own, others) = member.channels.split_first().unwrap();
+            let own = Target { uuid: member.uuid.clone(), channel: member.own().unwrap() };
             match member.persona {
-                Persona::Mac | Persona::MacWithUser => macs.push(own.clone()),
-                Persona::IPhone => phones.push(own.clone()),
-                Persona::SharedIPad => pads.push(own.clone()),
+                Persona::Mac | Persona::MacWithUser => macs.push(own),
+                Persona::IPhone => phones.push(own),
+                Persona::SharedIPad => pads.push(own),
+                Persona::Windows => pcs.push(own),
                 // A personal device has no UUID that an admin could name.
-                Persona::Personal | Persona::Windows => {}
+                Persona::Personal => {}
             }
-            users.extend(others.iter().cloned());
+            users.extend(member.channels.iter().skip(1).cloned());
         }
         let platforms = [macs, phones, pads].into_iter().filter(|hosts| !hosts.is_empty()).collect();
-        Self { platforms, users }
+        Self { platforms, pcs, users }
     }
 }
 
@@ -254,32 +288,37 @@ impl Clerk {
 
     /// Queues one question, mostly for one device, sometimes for several, sometimes for a user. True when it was accepted.
     async fn queue_something(&mut self) -> bool {
-        let request_type = *self.chance.pick::<&str>(&QUESTIONS);
-        let command = question(request_type);
         if !self.targets.users.is_empty() && self.chance.happens(0.1) {
-            let command = question("ProfileList");
+            let question = question("ProfileList");
             let user = self.chance.pick(&self.targets.users).clone();
             let path = format!("/v1/enqueue/{user}");
-            return self.ask(Method::PUT, &path, &command, command.to_xml(), vec![user], false).await;
+            let body = question.text.clone();
+            return self.ask(Method::PUT, &path, &question, body, vec![user], false).await;
         }
-        let hosts = self.chance.pick(&self.targets.platforms);
+        let platforms = self.targets.platforms.len() + usize::from(!self.targets.pcs.is_empty());
+        let platform = self.chance.below(platforms as u64) as usize;
+        let (question, hosts) = match self.targets.platforms.get(platform) {
+            Some(hosts) => (question(self.chance.pick::<&str>(&QUESTIONS)), hosts),
+            None => (windows_question(), &self.targets.pcs),
+        };
         let count = if self.chance.happens(0.8) { 1 } else { 2 + self.chance.below(6) } as usize;
         let first = self.chance.below(hosts.len() as u64) as usize;
-        let chosen: Vec<String> = hosts.iter().cycle().skip(first).take(count.min(hosts.len())).cloned().collect();
-        let (path, body) = run_request(&command, &chosen);
-        self.ask(Method::POST, path, &command, body, chosen, self.insists).await
+        let chosen: Vec<Target> = hosts.iter().cycle().skip(first).take(count.min(hosts.len())).cloned().collect();
+        let (path, body) = run_request(&question, &chosen);
+        let channels = chosen.into_iter().map(|target| target.channel).collect();
+        self.ask(Method::POST, path, &question, body, channels, self.insists).await
     }
 
     async fn ask(
         &mut self,
         method: Method,
         path: &str,
-        command: &Command,
+        question: &Question,
         body: Vec<u8>,
         channels: Vec<String>,
         insists: bool,
     ) -> bool {
-        let uuid = command.uuid().to_string();
+        let uuid = question.uuid.clone();
         // Noted before it is sent, so that a clerk that is cut off has not asked in secret.
         let asked = Asked { uuid: uuid.clone(), channels: channels.into_iter().collect(), accepted: false };
         self.record.push(asked);
@@ -301,17 +340,30 @@ impl Clerk {
     }
 }
 
-fn question(request_type: &str) -> Command {
+fn question(request_type: &str) -> Question {
     let uuid = CommandUuid::from(uuid::Uuid::new_v4());
-    match request_type {
+    Question::from(match request_type {
         "DeviceInformation" => Command::device_information(uuid, &["DeviceName", "OSVersion", "SerialNumber", "UDID"]),
         other => Command::new(uuid, other, Default::default()).unwrap(),
+    })
+}
+
+fn windows_question() -> Question {
+    let uuid = uuid::Uuid::new_v4().to_string();
+    let node = "./DevDetail/Ext/Microsoft/DeviceName";
+    let text = format!("<Get><CmdID>{uuid}</CmdID><Item><Target><LocURI>{node}</LocURI></Target></Item></Get>");
+    Question { uuid, text: text.into_bytes() }
+}
+
+impl From<Command> for Question {
+    fn from(command: Command) -> Self {
+        Self { uuid: command.uuid().to_string(), text: command.to_xml() }
     }
 }
 
-/// Path and body of the request that queues a command for devices.
-fn run_request(command: &Command, channels: &[String]) -> (&'static str, Vec<u8>) {
-    let command = openssl::base64::encode_block(&command.to_xml());
-    let body = json!({ "command": command, "host_uuids": channels });
+/// Path and body of the request that queues a question for hosts.
+fn run_request(question: &Question, targets: &[Target]) -> (&'static str, Vec<u8>) {
+    let uuids: Vec<&str> = targets.iter().map(|target| target.uuid.as_str()).collect();
+    let body = json!({ "command": openssl::base64::encode_block(&question.text), "host_uuids": uuids });
     ("/api/v1/fleet/commands/run", body.to_string().into_bytes())
 }

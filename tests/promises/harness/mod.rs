@@ -56,6 +56,7 @@ pub(crate) mod disk;
 pub(crate) mod masses;
 pub(crate) mod office;
 pub(crate) mod patience;
+pub(crate) mod pcs;
 pub(crate) mod proxy;
 pub(crate) mod reckoning;
 pub(crate) mod server;

@@ -20,7 +20,13 @@ pub(crate) struct Office {
 
 impl Office {
     /// Lets so many clients begin, each of which queues something about every `pace`.
-    pub(crate) fn open(site: &Site, members: &[Member], clerks: u64, pace: Duration, proof: &Proof) -> Self {
+    pub(crate) fn open<'m>(
+        site: &Site,
+        members: impl IntoIterator<Item = &'m Member>,
+        clerks: u64,
+        pace: Duration,
+        proof: &Proof,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (mut at_work, accepted, targets) = (JoinSet::new(), Arc::default(), Arc::new(Targets::of(members)));
         for number in 0..clerks {

@@ -37,7 +37,7 @@ pub(crate) const TOPIC: &str = "com.apple.mgmt.External.proof";
 const SECRET: &str = "an-enroll-secret-for-proofs";
 const DAY: Duration = Duration::from_secs(86_400);
 /// Devices that enroll at once.
-const RAMP: usize = 16;
+pub(crate) const RAMP: usize = 16;
 /// How long a device waits for a reply.
 const DEVICE_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -62,7 +62,7 @@ pub(crate) struct Site {
     pub(crate) admin: Admin,
     /// What devices were answered.
     pub(crate) statuses: Statuses,
-    logs: Vec<DeviceLog>,
+    pub(super) logs: Vec<DeviceLog>,
     folder: PathBuf,
 }
 
@@ -154,7 +154,7 @@ impl Site {
 
     /// A device out of the box, to be driven by hand; it is pushed in vain.
     pub(crate) fn device(&mut self, family: Family, number: u32) -> Device {
-        let trust = Trust::new([self.anchor().der()]).unwrap();
+        let trust = self.trust();
         let model = Model::new(family, 7, number);
         let mut device = Device::new(model, trust, self.device_options(), u64::from(number));
         device.set_pushes(self.pushes.clone(), Arc::new(|_| {}));
@@ -164,17 +164,21 @@ impl Site {
 
     /// Somebody who has no certificate and speaks HTTP; its answers count as devices' answers.
     pub(crate) fn stranger(&self) -> Wire {
-        Wire::new(Trust::new([self.anchor().der()]).unwrap(), self.device_options().wire)
+        Wire::new(self.trust(), self.device_options().wire)
     }
 
-    fn device_options(&self) -> DeviceOptions {
+    pub(super) fn device_options(&self) -> DeviceOptions {
         static KEYS: LazyLock<Arc<KeyPool>> = LazyLock::new(|| Arc::new(KeyPool::new(50_000)));
         let wire =
             WireOptions { deadline: DEVICE_DEADLINE, statuses: Some(self.statuses.clone()), ..WireOptions::default() };
         DeviceOptions { wire, keys: Keys::Pool(KEYS.clone()), dedup: false, ..DeviceOptions::default() }
     }
 
-    fn anchor(&self) -> Certificate {
+    pub(super) fn trust(&self) -> Trust {
+        Trust::new([self.anchor().der()]).unwrap()
+    }
+
+    pub(super) fn anchor(&self) -> Certificate {
         Certificate::from_pem(&self.server.ca_pem()).unwrap()
     }
 

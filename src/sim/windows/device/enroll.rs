@@ -200,6 +200,7 @@ impl Pc {
         self.tree.set(&format!("{provider}/EntDMID"), "chr", &provisioned.enrollment_id);
         let minutes = provisioned.poll.first.1.to_string();
         self.tree.set(&format!("{provider}/Poll/IntervalForFirstSetOfRetries"), "int", &minutes);
+        self.log.enrolled_as(&provisioned.enrollment_id);
         self.enrollment = Some(Enrollment { provisioned, identity });
         (self.session, self.sessions, self.fate) = (None, 0, Fate::Stays);
         self.news.clear();

@@ -70,6 +70,11 @@ impl Pc {
         self.news.push(news);
     }
 
+    /// Forgets what it had to tell.
+    pub fn forgets_its_news(&mut self) {
+        self.news.clear();
+    }
+
     /// Its user removes the management: it says so in one last session.
     pub fn user_leaves(&mut self) {
         self.has_news(Said::event(1226, "com.microsoft:mdm.unenrollment.userrequest", "int", "1"));
