@@ -88,7 +88,8 @@ impl<'w> Pc<'w> {
 
     /// Answers the questions of its first session, which it begins.
     async fn meet(&mut self, serial: &str) -> Told {
-        let asked = self.begin("").await;
+        let model = "<Replace><CmdID>3</CmdID><Item><Source><LocURI>./DevInfo/Mod</LocURI></Source><Data>Laptop 7</Data></Item></Replace>";
+        let asked = self.begin(model).await;
         assert_eq!(asked.commands(), ["rookery-serial", "rookery-version", "rookery-name"]);
         let answers = [("rookery-serial", serial), ("rookery-version", "10.0.26200.1"), ("rookery-name", "LAB-PC-7")];
         let said: String = answers.map(|(id, data)| status(id, "Get", 200) + &results(id, "./x", data)).concat();
@@ -161,7 +162,7 @@ async fn a_device_says_which_one_it_is_and_then_does_what_it_is_told() {
         assert!(end.commands().is_empty(), "the session ends");
         let host = hosts(world).await[0].clone();
         assert_eq!((&host["hardware_serial"], &host["computer_name"]), (&json!("PF-0042"), &json!("LAB-PC-7")));
-        assert_eq!(host["os_version"], "10.0.26200.1");
+        assert_eq!((&host["os_version"], &host["hardware_model"]), (&json!("10.0.26200.1"), &json!("Laptop 7")));
 
         let read = run(world, get("./DevDetail/SwV")).await;
         let exec = STANDARD.encode(

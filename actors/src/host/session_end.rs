@@ -38,7 +38,7 @@ impl Host {
             host_id: self.id.0,
             serial,
             os_version: facts.os_version,
-            hardware_model: work.message.dev_info("Mod").map(str::to_owned),
+            hardware_model: work.session.model().map(str::to_owned),
             computer_name: facts.computer_name,
             at: self.now().millis(),
         };

@@ -6,7 +6,7 @@
 //!
 //! Start with [`Session::hear`].
 
-use super::syncml::{Challenge, Command, Header, Heard, Message, OpenCommand, Outcome, Received, Reply, WireId};
+use super::syncml::{Challenge, Command, Header, Heard, Message, OpenCommand, Outcome, Received, Reply, WireId, short};
 use crate::ids::CommandUuid;
 use crate::time::Timestamp;
 
@@ -29,6 +29,8 @@ pub struct Session {
     open: Vec<OpenCommand>,
     /// Whether the device said that no user of ours is logged on.
     without_user: bool,
+    /// The model that the device said it is.
+    model: Option<String>,
 }
 
 /// What a message leads to, before anything is handed out.
@@ -77,7 +79,7 @@ impl Session {
     /// A session that begins with a message.
     pub fn begin(header: &Header, proof: Proof, now: Timestamp) -> Self {
         let (id, last_message) = (header.session_id.clone(), number(header));
-        Self { id, proof, began_at: now, last_message, open: Vec::new(), without_user: false }
+        Self { id, proof, began_at: now, last_message, open: Vec::new(), without_user: false, model: None }
     }
 
     /// How its device proved itself.
@@ -88,6 +90,11 @@ impl Session {
     /// When it began.
     pub const fn began_at(&self) -> Timestamp {
         self.began_at
+    }
+
+    /// The model that the device said it is at the beginning of the session.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// Whether a command cannot be done in this session, of which `message` is a part.
@@ -144,7 +151,8 @@ impl Session {
         let mut open = round.open;
         open.extend(handed_out.into_iter().map(OpenCommand::new));
         let without_user = message.has_user().map_or(self.without_user, |has_user| !has_user);
-        Self { last_message: number(&message.header), open, without_user, ..self }
+        let model = message.dev_info("Mod").map(str::to_owned).or(self.model);
+        Self { last_message: number(&message.header), open, without_user, model, ..self }
     }
 
     /// The same session, whose device proved itself anew.
@@ -194,8 +202,7 @@ pub fn facts(message: &Message) -> Option<Facts> {
     let mut answers = QUESTIONS.map(|(id, _)| {
         let results = message.results().filter(|results| results.command_ref == id);
         let data = results.flat_map(|results| &results.items).find_map(|item| item.data.as_deref());
-        let sound = |text: &&str| !text.is_empty() && text.len() <= 255 && !text.contains(char::is_control);
-        data.map(str::trim).filter(sound).map(str::to_owned)
+        data.and_then(short).map(str::to_owned)
     });
     let [serial, os_version, computer_name] = &mut answers;
     Some(Facts { serial: serial.take(), os_version: os_version.take(), computer_name: computer_name.take() })

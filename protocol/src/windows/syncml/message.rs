@@ -192,7 +192,7 @@ impl Message {
         self.alerts().any(|alert| alert.code == 1223)
     }
 
-    /// What the device says about itself in a node of `./DevInfo`.
+    /// What the device says about itself in a node of `./DevInfo`, if it is worth keeping.
     pub fn dev_info(&self, node: &str) -> Option<&str> {
         let items = self.body.iter().filter_map(|said| match said {
             Received::Command { name, items, .. } if name == "Replace" => Some(items),
@@ -201,7 +201,7 @@ impl Message {
         let named = |item: &&Item| {
             item.source.as_deref().and_then(|source| source.strip_prefix("./DevInfo/")).is_some_and(|name| name == node)
         };
-        items.flatten().find(named).and_then(|item| item.data.as_deref())
+        items.flatten().find(named).and_then(|item| item.data.as_deref()).and_then(short)
     }
 }
 
@@ -233,6 +233,13 @@ fn digest(credentials: &Element) -> Option<String> {
     let is_md5 = meta.child_text(METINF, "Type")? == "syncml:auth-md5";
     let data = credentials.child_text(NAMESPACE, "Data")?;
     (is_md5 && data.len() <= 64).then(|| data.to_owned())
+}
+
+/// A text that is worth keeping of what a device says about itself: short, and free of control characters.
+pub fn short(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let sound = !text.is_empty() && text.chars().nth(255).is_none() && !text.contains(char::is_control);
+    sound.then_some(text)
 }
 
 /// The text of a child that is a name.

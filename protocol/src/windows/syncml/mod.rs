@@ -18,7 +18,7 @@ mod result_json;
 mod tests;
 
 pub use command::{Command, CommandError, Operation, Verb, WireId};
-pub use message::{Alert, Header, Item, Message, MessageError, Received, Results, Status};
+pub use message::{Alert, Header, Item, Message, MessageError, Received, Results, Status, short};
 pub use outcome::{Heard, OpenCommand, Outcome};
 pub use reply::{Challenge, Reply};
 pub use result_json::result_json;
