@@ -13,6 +13,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.create_table(windows_enrollment()).await?;
         manager.create_index(plain("windows_enrollment_device", "windows_enrollment", &["device_id"])).await?;
+        manager.create_index(plain("windows_enrollment_hardware", "windows_enrollment", &["hardware_id"])).await?;
         manager.create_table(windows_token()).await?;
         manager.create_index(plain("windows_token_expires", "windows_token", &["expires_at"])).await
     }

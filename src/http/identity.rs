@@ -5,6 +5,7 @@
 //! header means nothing.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use actix_tls::accept::openssl::TlsStream;
@@ -75,10 +76,10 @@ pub fn shown(request: &HttpRequest, proxies: &Proxies) -> Result<Option<Fingerpr
     Ok(certificate(request, proxies)?.map(|der| Fingerprint::of(&der)))
 }
 
-fn certificate(request: &HttpRequest, proxies: &Proxies) -> Result<Option<Vec<u8>>, Refusal> {
+fn certificate<'r>(request: &'r HttpRequest, proxies: &Proxies) -> Result<Option<Cow<'r, [u8]>>, Refusal> {
     match request.conn_data::<PeerCertificate>() {
-        Some(peer) => Ok(Some(peer.0.clone())),
-        None => from_proxy(request, proxies),
+        Some(peer) => Ok(Some(peer.0.as_slice().into())),
+        None => Ok(from_proxy(request, proxies)?.map(Cow::Owned)),
     }
 }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use entities::{Reader, Writer};
+use entities::{Reader, Writer, identity};
+use protocol::pki::Certificate;
+use protocol::time::Timestamp;
 use tokio::runtime::Handle as Io;
 use tokio::sync::Semaphore;
 
@@ -131,6 +133,25 @@ impl Desk {
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
         let _place = self.room.acquire().await.map_err(Refusal::soon)?;
         self.io.spawn_blocking(work).await.map_err(Refusal::soon)
+    }
+}
+
+/// The row of a certificate that was just made; for a renewal, with the enrollment whose certificate it renews.
+fn issued(certificate: &Certificate, renews: Option<i64>, now: Timestamp) -> identity::Model {
+    identity::Model {
+        fingerprint: certificate.fingerprint().as_bytes().to_vec(),
+        serial: certificate.serial().to_owned(),
+        certificate: certificate.der().to_vec(),
+        not_before: certificate.not_before().millis(),
+        not_after: certificate.not_after().millis(),
+        state: identity::ISSUED,
+        enrollment_id: renews,
+        renewal: renews.is_some(),
+        promised_serial: None,
+        promised_uuid: None,
+        team_id: None,
+        issued_at: now.millis(),
+        bound_at: None,
     }
 }
 

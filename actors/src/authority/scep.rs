@@ -16,7 +16,7 @@ use protocol::pki::scep::{FailInfo, Policy, ReplyContext, Request, RequestKind, 
 use protocol::time::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Authority, Desk, Keys};
+use super::{Authority, Desk, Keys, issued};
 use crate::ask::{Answer, Refusal};
 use crate::trust::has_not_ended;
 
@@ -180,18 +180,9 @@ async fn issue(desk: &Desk, keys: &Arc<Keys>, request: &Request, now: Timestamp)
 
 fn identity_row(certificate: &Certificate, title: &Title, now: Timestamp) -> identity::Model {
     identity::Model {
-        fingerprint: certificate.fingerprint().as_bytes().to_vec(),
-        serial: certificate.serial().to_owned(),
-        certificate: certificate.der().to_vec(),
-        not_before: certificate.not_before().millis(),
-        not_after: certificate.not_after().millis(),
-        state: identity::ISSUED,
-        enrollment_id: title.renews.map(|row| row.0),
-        renewal: title.renews.is_some(),
         promised_serial: title.promised_serial.clone(),
         promised_uuid: title.promised_uuid.clone(),
         team_id: title.team_id,
-        issued_at: now.millis(),
-        bound_at: None,
+        ..issued(certificate, title.renews.map(|row| row.0), now)
     }
 }

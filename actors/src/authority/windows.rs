@@ -23,7 +23,7 @@ use protocol::windows::enrollment::Said;
 use protocol::windows::provisioning::{Document, renewed};
 
 use super::enroll::{Entitlement, of_secret};
-use super::{Authority, Desk, Keys};
+use super::{Authority, Desk, Keys, issued};
 use crate::ask::{Answer, Refusal};
 use crate::host::enrolled_anew::EnrolledAnew;
 use crate::nonce::nonce;
@@ -156,7 +156,7 @@ async fn admit(desk: &Desk, keys: &Arc<Keys>, enroll: EnrollWindows) -> Answer<S
         title,
         external_id: external_id.clone(),
         said: row_of(&said, desk.config.windows_poll_minutes, now),
-        identity: identity_row(&certificate, None, now),
+        identity: issued(&certificate, None, now),
         credentials: proof.map_err(Refusal::soon)?.to_vec().into(),
     };
     let admitted = windows_admission::admit(&desk.writer, admission).await?;
@@ -219,7 +219,7 @@ async fn renew_certificate(desk: &Desk, keys: &Arc<Keys>, renew: RenewWindows) -
     }
     let csr = verified.content.unwrap_or_default();
     let certificate = issue(desk, keys, csr, &channel.external_id, now).await?;
-    let row = identity_row(&certificate, Some(enrollment_id), now);
+    let row = issued(&certificate, Some(enrollment_id), now);
     identity::renew(&desk.writer, row, "windows enrollment").await?;
     tracing::info!(host.id = channel.host_id, "a Windows device renews its certificate");
     Ok(renewed(&certificate, said.enrollment_type == windows_enrollment::DEVICE))
@@ -250,24 +250,6 @@ fn row_of(said: &Said, poll_minutes: u32, now: Timestamp) -> windows_enrollment:
         linked_at: None,
         poll_minutes: i32::try_from(poll_minutes).unwrap_or(i32::MAX),
         created_at: now.millis(),
-    }
-}
-
-fn identity_row(certificate: &Certificate, renews: Option<i64>, now: Timestamp) -> identity::Model {
-    identity::Model {
-        fingerprint: certificate.fingerprint().as_bytes().to_vec(),
-        serial: certificate.serial().to_owned(),
-        certificate: certificate.der().to_vec(),
-        not_before: certificate.not_before().millis(),
-        not_after: certificate.not_after().millis(),
-        state: identity::ISSUED,
-        enrollment_id: renews,
-        renewal: renews.is_some(),
-        promised_serial: None,
-        promised_uuid: None,
-        team_id: None,
-        issued_at: now.millis(),
-        bound_at: None,
     }
 }
 

@@ -48,6 +48,11 @@ fn a_device_that_can_show_a_page_is_sent_to_it_and_no_other() {
     assert!(answer.contains("<AuthPolicy>OnPremise</AuthPolicy>") && !answer.contains("AuthenticationServiceUrl"));
     let slash = DISCOVER.replace("enrollment\">\n   <request", "enrollment/\">\n   <request");
     assert!(read(&slash).unwrap().is_federated, "the namespace is written with a slash at its end, too");
-    let none = DISCOVER.replace("AuthPolic", "Other");
-    assert!(!read(&none).unwrap().is_federated);
+    for none in [
+        DISCOVER.replace("AuthPolic", "Other"),
+        DISCOVER.replace("<AuthPolicy>OnPremise</AuthPolicy><AuthPolicy>Federated</AuthPolicy>", ""),
+        DISCOVER.replace("<AuthPolicy>OnPremise</AuthPolicy><AuthPolicy>Federated</AuthPolicy>", "<AuthPolicy/>"),
+    ] {
+        assert!(!read(&none).unwrap().is_federated);
+    }
 }

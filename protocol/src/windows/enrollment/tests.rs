@@ -1,3 +1,10 @@
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Type};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::stack::Stack;
+use openssl::x509::extension::ExtendedKeyUsage;
+use openssl::x509::{X509Extension, X509Name, X509Req};
+
 use super::*;
 use crate::pki::fixtures::{NOW, ec_key, rsa_key};
 use crate::pki::scep::client::certification_request;
@@ -104,6 +111,32 @@ fn a_request_must_be_signed_by_an_rsa_key_of_its_own() {
     *forged.last_mut().unwrap() ^= 1;
     assert_eq!(proven_rsa_key(&forged), Err(CsrError::NoProof));
     assert_eq!(proven_rsa_key(b"nothing"), Err(CsrError::Malformed));
+}
+
+/// As Windows makes them: `!` and NUL in a PrintableString, and an extension that holds no DER.
+#[test]
+fn a_request_of_windows_with_all_its_oddities_is_read() {
+    let key = rsa_key();
+    let mut name = X509Name::builder().unwrap();
+    let odd = "F717C0F0-0000-4000-8000-01B254!4219DFB0\0";
+    name.append_entry_by_nid_with_type(Nid::COMMONNAME, odd, Asn1Type::PRINTABLESTRING).unwrap();
+    let mut request = X509Req::builder().unwrap();
+    request.set_version(0).unwrap();
+    request.set_subject_name(&name.build()).unwrap();
+    request.set_pubkey(&key).unwrap();
+    let mut extensions = Stack::new().unwrap();
+    extensions.push(ExtendedKeyUsage::new().client_auth().build().unwrap()).unwrap();
+    let id = Asn1Object::from_str("1.3.6.1.4.1.311.66.1.0").unwrap();
+    let raw = Asn1OctetString::new_from_bytes(b"1F7C3A6E9B204D58A1E4C0FF5B6D7E80\0").unwrap();
+    extensions.push(X509Extension::new_from_der(&id, false, &raw).unwrap()).unwrap();
+    request.add_extensions(&extensions).unwrap();
+    request.sign(&key, MessageDigest::sha256()).unwrap();
+    let der = request.build().to_der().unwrap();
+    assert_eq!(proven_rsa_key(&der), Ok(key.public_key_to_der().unwrap()));
+    let mut weak = X509Req::builder().unwrap();
+    weak.set_pubkey(&key).unwrap();
+    weak.sign(&key, MessageDigest::sha1()).unwrap();
+    assert_eq!(proven_rsa_key(&weak.build().to_der().unwrap()), Err(CsrError::Algorithm));
 }
 
 #[test]
