@@ -163,13 +163,14 @@ impl Admin {
             format!("<{verb}>{id}<Item><Target><LocURI>{target}</LocURI></Target>{value}</Item></{verb}>")
         };
         let id = format!("<CmdID>{uuid}</CmdID>");
-        match self.pick(8) {
+        match self.pick(9) {
             0 | 1 => one("Get", &id, "./DevDetail/Ext/Microsoft/DeviceName", false),
             2 => one("Get", &id, &node, false),
             3 => one("Replace", &id, &node, true),
             4 => one("Add", &id, &node, true),
             5 => one("Delete", &id, &node, false),
             6 => one("Exec", &id, "./Device/Vendor/MSFT/Reboot/RebootNow", false),
+            7 => one("Exec", &id, "./Vendor/MSFT/CertificateStore/My/WSTEP/Renew/RenewNow", false),
             _ => format!("<Atomic>{id}{}{}</Atomic>", one("Replace", "", &node, true), one("Delete", "", &node, false)),
         }
     }

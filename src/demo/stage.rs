@@ -33,6 +33,8 @@ const TOPIC: &str = "com.apple.mgmt.External.demo";
 const LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// How long a minute of a poll schedule takes: PCs usually come once in a minute.
 const MINUTE: Duration = Duration::from_secs(1);
+/// Keys for certificates that are renewed.
+const RENEWALS: usize = 50_000;
 /// Devices that enroll at once.
 const RAMP: usize = 16;
 
@@ -91,7 +93,7 @@ impl Stage {
         let ca = self.running.addresses.ca_file.as_ref().context("the demo's server has a self-made certificate")?;
         let ca = Certificate::from_pem(&std::fs::read(ca)?)?;
         let anchors = vec![ca.der().to_vec()];
-        let keys = Keys::Pool(Arc::new(KeyPool::new(options.hosts as usize * 2)));
+        let keys = Keys::Pool(Arc::new(KeyPool::new(options.hosts as usize * 2 + RENEWALS)));
         let pcs = options.hosts / 3;
         let tokens = admin.windows_tokens(pcs).await.context("no tokens for PCs")?;
         let windows = Fleet::of_pcs(PcFleetConfig {

@@ -64,7 +64,7 @@ pub struct Wishes {
     pub poll_minutes: Option<i32>,
 }
 
-/// A device's answers to [`QUESTIONS`].
+/// A device's answers to the questions of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Its serial number as its firmware has it, placeholders included.

@@ -35,6 +35,7 @@ const WRITTEN: &[(&str, &str)] = &[
     ("admin", include_str!("cases/admin.txt")),
     ("push", include_str!("cases/push.txt")),
     ("windows-enrollment", include_str!("cases/windows_enrollment.txt")),
+    ("windows-quirks", include_str!("cases/windows_quirks.txt")),
     ("windows-proof", include_str!("cases/windows_proof.txt")),
     ("windows-queue", include_str!("cases/windows_queue.txt")),
     ("windows-session", include_str!("cases/windows_session.txt")),

@@ -3,7 +3,7 @@
 //!
 //! `p open status:a:200 = commands b` begins a session, proves who it is and says what became of `a`; it is handed out `b`.
 //! Parts: `status:a:200[:0x8…]`, `results:a:text[:more]`, `alert:1226[:type:format:data]`, `login:none`, `devinfo`. Changes:
-//! `session:1`, `msg:3`, `source:q` or `source:=text`, `cred:none|wrong|old|kept|of-q`, `nofinal`. Results: a status of the header,
+//! `session:1`, `msg:3`, `source:q`, `source:=text`, `source:<q` (all but the end of its name), `source:>q` (more than its name), `source:~q` (in lower case), `cred:none|wrong|old|kept|of-q`, `nofinal`. Results: a status of the header,
 //! `http 400`, `nothing`, `more`, or `commands a,b.1,c.r0`.
 
 use std::fmt::Write;
@@ -12,6 +12,7 @@ use hyper::Method;
 use rookery::sim::windows::device::enroll::DISCOVERY_PATH;
 use rookery::sim::windows::device::talk::digest;
 use rookery::sim::windows::device::{Pc, PcError, Proof, Token};
+use rookery::sim::windows::quirks::{FinalPlace, Quirks, SessionIds};
 use rookery::sim::windows::syncml::answer::Answer;
 use rookery::sim::windows::syncml::{Message, Results, Said, Status};
 use serde_json::json;
@@ -50,7 +51,9 @@ impl Stage<'_> {
     pub(super) fn enter_pc(&mut self, step: &Step) -> Result<(), String> {
         let number = u32::try_from(self.pcs.len()).map_err(|error| error.to_string())?;
         let proof = proof(if step.args.is_empty() { "digest" } else { step.arg(0) })?;
-        let pc = self.world.pc(self.first + number, proof);
+        let mut pc = self.world.pc(self.first + number, proof);
+        pc.options.is_device = step.args.iter().any(|arg| arg == "of-an-organization");
+        step.option("quirk").map_or(Ok(()), |quirk| take_quirk(&mut pc.options.quirks, quirk))?;
         self.pcs.insert(step.verb.clone(), PcActor::new(pc));
         Ok(())
     }
@@ -185,6 +188,12 @@ impl Stage<'_> {
         }
         let source = match step.option("source") {
             Some(text) if text.starts_with('=') => text[1..].to_owned(),
+            Some(text) if text.starts_with('<') => {
+                let whole = self.pc(&text[1..])?.pc.model.device_id.clone();
+                whole[..whole.len() - 1].to_owned()
+            }
+            Some(text) if text.starts_with('>') => self.pc(&text[1..])?.pc.model.device_id.clone() + "0",
+            Some(text) if text.starts_with('~') => self.pc(&text[1..])?.pc.model.device_id.to_lowercase(),
             Some(name) => self.pc(name)?.pc.model.device_id.clone(),
             None => self.pc(&step.who)?.pc.model.device_id.clone(),
         };
@@ -413,6 +422,26 @@ fn operation(arg: &str) -> Result<String, String> {
         let _ = write!(items, "<Item><Target><LocURI>{target}</LocURI></Target>{value}</Item>");
     }
     Ok(format!("<{verb}>{items}</{verb}>"))
+}
+
+fn take_quirk(quirks: &mut Quirks, name: &str) -> Result<(), String> {
+    match name {
+        "padded" => quirks.padded = true,
+        "repeats-items" => quirks.repeats_items = true,
+        "query" => quirks.query = "?mode=Maintenance&Platform=WoA",
+        "version-9" => quirks.request_version = "9.0",
+        "version-4" => quirks.request_version = "4.0",
+        "session-zero" => quirks.session_ids = SessionIds::Zero,
+        "session-repeated" => quirks.session_ids = SessionIds::Repeated,
+        "final-first" => quirks.final_place = FinalPlace::First,
+        "final-missing" => quirks.final_place = FinalPlace::Missing,
+        "untyped" => quirks.content_type = false,
+        "cdata" => quirks.cdata = true,
+        "status-per-item" => quirks.status_per_item = true,
+        "counts-on" => quirks.raises_msg_id = true,
+        other => return Err(format!("there is no quirk {other}")),
+    }
+    Ok(())
 }
 
 fn proof(name: &str) -> Result<Proof, String> {
