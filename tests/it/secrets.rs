@@ -221,11 +221,13 @@ async fn plant(world: &World) -> (Planted, String) {
     let unused = admin_token(world, json!({})).await;
     let windows = windows_client::post(world, ENROLL, issue(token.as_bytes(), &windows_client::key())).await;
     let windows = windows.enrolled(&windows_client::key());
-    let proof = hash(MessageDigest::md5(), format!("{DEVICE_ID}:{}", windows.password()).as_bytes()).unwrap();
+    let [password, server_password] = windows.passwords();
+    let proof = hash(MessageDigest::md5(), format!("{DEVICE_ID}:{password}").as_bytes()).unwrap();
     let planted = Planted(vec![
         ("a Windows device's token", unused.into()),
         ("a Windows device's used token", token.into()),
-        ("a Windows device's password", windows.password().into()),
+        ("a Windows device's password", password.into()),
+        ("the password that a Windows device knows us by", server_password.into()),
         ("what proves a Windows device", proof.to_vec()),
         ("the enroll secret", SECRET.into()),
         ("the admin's token", world.app.token.clone().into()),

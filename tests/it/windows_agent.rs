@@ -107,11 +107,12 @@ async fn the_log_holds_nothing_that_lets_a_device_in() {
     server.kill();
     let log = std::fs::read_to_string(site.log()).unwrap();
     assert!(log.contains(" TRACE ") && log.contains("a Windows device enrolled"), "the log is as fine as it gets");
-    let password = enrolled.password();
+    let [password, server_password] = enrolled.passwords();
     let secrets = [
         token,
         &given,
         &password,
+        &server_password,
         "claims-of-a-jwt",
         "a-node-key-of-nobody",
         "pass-of-ana",

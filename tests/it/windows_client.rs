@@ -101,7 +101,8 @@ pub(crate) async fn send(request: RequestBuilder) -> Said {
 /// Sends a message to the server of a world.
 pub(crate) async fn post(world: &World, path: &str, body: impl Into<String>) -> Said {
     let request = world.app.client.post(world.app.device_url(path));
-    send(request.header("content-type", "application/soap+xml; charset=utf-8").body(body.into())).await
+    let request = request.header("content-type", "application/soap+xml; charset=utf-8");
+    send(request.header("accept-encoding", "gzip, deflate, br").body(body.into())).await
 }
 
 /// A token that an admin made.
@@ -210,9 +211,19 @@ impl Enrolled {
         Signer::new(self.certificate(), self.key.clone()).unwrap()
     }
 
-    /// The password by which it proves itself otherwise.
-    pub(crate) fn password(&self) -> String {
-        self.parm(&["APPLICATION", "APPAUTH"], "AAUTHSECRET").unwrap()
+    /// The password by which it proves itself otherwise, and the server's.
+    pub(crate) fn passwords(&self) -> [String; 2] {
+        let application = self.document.children.iter().find(|child| child.attribute("type") == Some("APPLICATION"));
+        let below = |level: &str| {
+            let mut proofs =
+                application.unwrap().children.iter().filter(|child| child.attribute("type") == Some("APPAUTH"));
+            let value = |proof: &Element, name: &str| {
+                let parm = proof.children.iter().find(|parm| parm.attribute("name") == Some(name));
+                parm.and_then(|parm| parm.attribute("value")).unwrap().to_owned()
+            };
+            value(proofs.find(|proof| value(proof, "AAUTHLEVEL") == level).unwrap(), "AAUTHSECRET")
+        };
+        ["APPSRV", "CLIENT"].map(below)
     }
 
     /// The name that the server gave the enrollment.

@@ -150,6 +150,28 @@ async fn an_enrollment_that_ended_is_not_renewed() {
     .await;
 }
 
+/// The actor of its host is at work all the while.
+#[actix::test]
+async fn a_device_that_enrolls_again_is_managed_at_once_and_its_former_self_no_more() {
+    on_each_store(async |world| {
+        let (_, former) = enrolled(world).await;
+        let is_managed =
+            async |signer: &Signer| session(world, signer).await.contains("<Cmd>SyncHdr</Cmd><Data>200</Data>");
+        assert!(is_managed(&former).await);
+        let id = hosts(world).await[0]["id"].clone();
+        let command = json!({ "command": { "verb": "Get", "target": "./DevInfo/Mod" }, "host_ids": [id] });
+        let ran = world.app.post("/api/v1/fleet/commands/run", &command).await.json;
+        let token = admin_token(world, json!({ "host_id": id })).await;
+        let again = post(world, ENROLL, issue(token.as_bytes(), &key())).await.enrolled(&key());
+        assert!(is_managed(&again.signer()).await);
+        assert!(!is_managed(&former).await);
+        let path = format!("/api/v1/fleet/commands/results?command_uuid={}", ran["command_uuid"].as_str().unwrap());
+        let results = world.app.get(&path).await.json;
+        assert_eq!(results["results"][0]["status"], "Superseded", "{results}");
+    })
+    .await;
+}
+
 /// The same message with its one SignerInfo twice.
 fn signed_twice(cms: &[u8]) -> Vec<u8> {
     let outer = parts(&parts(cms)[0].1);
