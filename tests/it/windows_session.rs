@@ -187,7 +187,7 @@ async fn a_device_says_which_one_it_is_and_then_does_what_it_is_told() {
     .await;
 }
 
-/// V-03, V-04, and the oldest mistake of all: to believe a name.
+/// V-03, V-04, CVE-2026-34391 (another device's commands), and the oldest mistake of all: to believe a name.
 #[actix::test]
 async fn who_proves_nothing_is_told_nothing_and_changes_nothing() {
     on_each_store(async |world| {
@@ -280,6 +280,32 @@ async fn a_session_outlives_the_server() {
             assert_eq!(result(world, &read).await["status"], "Acknowledged");
         },
     )
+    .await;
+}
+
+#[actix::test]
+async fn a_policy_and_the_brakes_know_what_a_windows_command_does() {
+    on_each_store(async |world| {
+        let mut pc = Pc::enroll(world, "DEV1", json!({})).await;
+        pc.meet("PF-0042").await;
+        let host = hosts(world).await[0]["id"].clone();
+        let rules = json!({ "rules": [
+            { "request_type": "EraseDevice", "roles": ["gitops"] },
+            { "request_type": "./Device/Vendor/MSFT/Reboot/RebootNow", "roles": ["gitops"] },
+        ] });
+        let set = answer(world.app.admin(Method::PUT, "/api/v1/fleet/commands/policy").body(rules.to_string())).await;
+        assert_eq!(set.status, StatusCode::OK, "{}", set.json);
+        let hidden = json!({ "operations": [
+            get("./DevDetail/SwV"), { "verb": "Exec", "target": "./vendor/MSFT/%52emoteWipe/doWipe" },
+        ] });
+        let reboot = json!({ "operations": [get("./DevDetail/SwV"), { "verb": "Exec", "target": "Vendor/msft/Reboot/RebootNow" }] });
+        for command in [hidden, reboot] {
+            let run = json!({ "command": command, "host_ids": [host] });
+            let refused = world.app.post("/api/v1/fleet/commands/run", &run).await;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.json);
+        }
+        run(world, get("./DevDetail/SwV")).await;
+    })
     .await;
 }
 

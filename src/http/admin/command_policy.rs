@@ -7,12 +7,16 @@ use actors::people::SetPolicy;
 use entities::command_policy::{self, Rule};
 use entities::role::Role;
 use entities::target;
+use protocol::danger::Danger;
 use protocol::ids::HostId;
+use protocol::windows::loc_uri::canonical;
+use protocol::windows::syncml;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::{Admin, Asking};
+use super::device_command::DeviceCommand;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
@@ -68,27 +72,47 @@ pub async fn replace(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> 
     get(edge).await
 }
 
-/// Demands that the admin may send commands of this type to these hosts.
+/// Demands that the admin may send this command to these hosts. A rule about a node counts wherever the command speaks of it; one
+/// about EraseDevice or RemoveProfile also counts for what does the same to Windows hosts.
 ///
 /// # Errors
 /// 403: a rule says otherwise.
 pub(super) async fn demand(
     admin: &Admin,
     edge: &AdminEdge,
-    request_type: &str,
+    command: &DeviceCommand,
     hosts: impl IntoIterator<Item = HostId>,
 ) -> Result<(), ApiError> {
     let reader = &edge.front.reader;
-    let Some(rule) = command_policy::of(reader, request_type).await? else { return Ok(()) };
-    let roles = rule.roles();
+    let rules = match command {
+        DeviceCommand::Apple(command) => Vec::from_iter(command_policy::of(reader, command.request_type()).await?),
+        DeviceCommand::Windows(command) => {
+            let mut rules = command_policy::list(reader).await?;
+            rules.retain(|rule| is_about(&rule.request_type, command));
+            rules
+        }
+    };
+    if rules.is_empty() {
+        return Ok(());
+    }
     let teams = match admin.role_in(None) {
         Some(_) => vec![None],
         None => target::teams_of_hosts(reader, hosts.into_iter().map(|host| host.0).collect()).await?,
     };
-    if teams.into_iter().all(|team| admin.role_in(team).is_some_and(|role| roles.contains(&role))) {
-        return Ok(());
+    for rule in rules {
+        let roles = rule.roles();
+        if teams.iter().all(|team| admin.role_in(*team).is_some_and(|role| roles.contains(&role))) {
+            continue;
+        }
+        let names = roles.into_iter().map(Role::as_str).collect::<Vec<_>>().join(", ");
+        let reason = format!("{} may be sent by these roles alone: {names} (GET …/commands/policy)", rule.request_type);
+        return Err(ApiError::because(StatusCode::FORBIDDEN, "command", reason));
     }
-    let names = roles.into_iter().map(Role::as_str).collect::<Vec<_>>().join(", ");
-    let reason = format!("{request_type} may be sent by these roles alone: {names} (GET …/commands/policy)");
-    Err(ApiError::because(StatusCode::FORBIDDEN, "command", reason))
+    Ok(())
+}
+
+/// Whether a rule is about a Windows command: it names one of its nodes, or what it does.
+fn is_about(rule: &str, command: &syncml::Command) -> bool {
+    let class = Danger::of(command.request_type()).map(Danger::request_type);
+    class == Some(rule) || command.targets().any(|target| canonical(target) == canonical(rule))
 }

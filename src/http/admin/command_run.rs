@@ -138,7 +138,7 @@ pub(super) async fn dispatch(
     channels: Vec<Target>,
     answers: Option<enqueue::Answers>,
 ) -> Result<Dispatch, ApiError> {
-    command_policy::demand(admin, edge, command.request_type(), channels.iter().map(|target| target.host)).await?;
+    command_policy::demand(admin, edge, command, channels.iter().map(|target| target.host)).await?;
     Ok(Dispatch {
         uuid: command.uuid().clone(),
         request_type: command.request_type().to_owned(),

@@ -213,8 +213,13 @@ impl Command {
 
     /// What people know it by: the first node that it is about. What does harm must not hide behind another one.
     pub fn request_type(&self) -> &str {
-        let targets = || self.all().flat_map(|(_, one)| &one.items).filter_map(|item| item.target.as_deref());
-        targets().find(|target| Danger::of(target).is_some()).or_else(|| targets().next()).unwrap_or_default()
+        let dangerous = self.targets().find(|target| Danger::of(target).is_some());
+        dangerous.or_else(|| self.targets().next()).unwrap_or_default()
+    }
+
+    /// All the nodes that it is about.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.all().flat_map(|(_, one)| &one.items).filter_map(|item| item.target.as_deref())
     }
 
     /// Whether doing it twice may do harm: whatever executes something.
@@ -224,11 +229,11 @@ impl Command {
 
     /// Whether it is about what belongs to a user: without one it cannot be done.
     pub fn needs_user(&self) -> bool {
-        let of_user = |target: &String| {
+        let of_user = |target: &str| {
             let target = target.trim_start_matches("./");
             target.get(..5).is_some_and(|scope| scope.eq_ignore_ascii_case("user/"))
         };
-        self.all().flat_map(|(_, one)| &one.items).filter_map(|item| item.target.as_ref()).any(of_user)
+        self.targets().any(of_user)
     }
 
     /// Whether it erases the device.
