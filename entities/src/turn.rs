@@ -5,7 +5,9 @@ use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
-use crate::{StoreError, Transaction, command_result, host_action, host_times, orphan_result, queue_entry};
+use crate::{
+    StoreError, Transaction, command_result, host_action, host_lifecycle, host_times, orphan_result, queue_entry,
+};
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
@@ -25,6 +27,19 @@ pub struct Turn {
     pub events: Vec<NewEvent>,
     /// The host, where its device shows that it was unlocked.
     pub unlocked: Option<i64>,
+    /// The channel that ends with this turn, and with it its host's management.
+    pub leaves: Option<Leaving>,
+}
+
+/// A device whose management ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// The host.
+    pub host_id: i64,
+    /// Its device's channel.
+    pub enrollment_id: i64,
+    /// When.
+    pub at: i64,
 }
 
 /// A change of the moment by which a host must be woken.
@@ -114,12 +129,13 @@ impl Turn {
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         let has_rows = !(self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty());
-        !has_rows && self.wake.is_none() && self.events.is_empty() && self.unlocked.is_none()
+        let nothing_else = self.wake.is_none() && self.unlocked.is_none() && self.leaves.is_none();
+        !has_rows && self.events.is_empty() && nothing_else
     }
 }
 
 /// Writes turns of different hosts. Fails as a whole when one entry is gone or had ended: the caller then tries singly.
-pub(crate) async fn apply(transaction: &Transaction, turns: &[&Turn]) -> Result<(), StoreError> {
+pub(crate) async fn apply(transaction: &Transaction, vault: &Vault, turns: &[&Turn]) -> Result<(), StoreError> {
     let mut entries: Vec<&EntryChange> = turns.iter().flat_map(|turn| &turn.entries).collect();
     entries.sort_by_key(|entry| entry.id);
     for rows in in_sizes(&entries) {
@@ -135,6 +151,9 @@ pub(crate) async fn apply(transaction: &Transaction, turns: &[&Turn]) -> Result<
     }
     webhook_event::insert(transaction, turns.iter().flat_map(|turn| &turn.events)).await?;
     host_action::unlocked(transaction, turns.iter().filter_map(|turn| turn.unlocked).collect()).await?;
+    for Leaving { host_id, enrollment_id, at } in turns.iter().filter_map(|turn| turn.leaves) {
+        host_lifecycle::turn_off(transaction, vault, host_id, &[enrollment_id], true, at).await?;
+    }
     let (mut sooner, mut later) = (Vec::new(), Vec::new());
     for wake in turns.iter().filter_map(|turn| turn.wake) {
         match wake {

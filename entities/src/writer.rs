@@ -202,7 +202,7 @@ impl Desk {
     /// statement per kind of change, then the jobs. An error says only that some piece is at fault.
     async fn together(&self, transaction: &Transaction, batch: &mut [Work]) -> Result<(), StoreError> {
         let turns: Vec<&Turn> = batch.iter().filter_map(Work::turn).collect();
-        turn::apply(transaction, &turns).await?;
+        turn::apply(transaction, &self.vault, &turns).await?;
         let requests: Vec<&Request> = batch.iter().filter_map(Work::request).collect();
         let mut enqueued = enqueue::apply(transaction, &self.vault, &requests).await?.into_iter();
         for work in batch {

@@ -3,9 +3,9 @@
 
 use actix::prelude::*;
 use bytes::Bytes;
-use entities::turn::{NewOrphan, NewResult, Turn as Rows};
+use entities::orphan_result;
+use entities::turn::{Leaving, NewOrphan, NewResult, Turn as Rows};
 use entities::windows_host::{self, Said};
-use entities::{enrollment, orphan_result};
 use openssl::sha::sha256;
 use protocol::ids::{CommandUuid, serial_number};
 use protocol::queue::{Filing, OrphanReason, Round as Decision, State};
@@ -13,6 +13,7 @@ use protocol::time::Timestamp;
 use protocol::windows::session::{self, Round, Wishes};
 use protocol::windows::syncml::{Command, Outcome};
 
+use super::channel::Channel;
 use super::report::entry_change;
 use super::session::{Managed, Work};
 use super::{Host, Turn, at_once};
@@ -80,6 +81,12 @@ impl Host {
         let answer = Bytes::from(text);
         let now = self.now();
         let mut rows = self.session_rows(&work, &round, &mut decision, unenrolls.as_ref(), now);
+        if ends {
+            let (host_id, enrollment_id) = (self.id.0, work.row);
+            rows.leaves = Some(Leaving { host_id, enrollment_id, at: now.millis() });
+            rows.events.extend(self.tell_left(work.row, &work.body));
+            self.note(What::Unenrolled);
+        }
         let others = self.channels.iter().filter(|channel| channel.row != work.row);
         let others_wake_at = others.filter_map(|channel| channel.queue.wake_at()).min();
         rows.wake = self.wake_along(decision.wake_at.into_iter().chain(others_wake_at).min(), rows.is_empty());
@@ -88,16 +95,18 @@ impl Host {
         let (wake, nothing) = (rows.wake, rows.is_empty());
         let writer = self.parts.writer.clone();
         let committing = async move { if nothing { Ok(()) } else { writer.host_turn(rows).await } };
-        Box::pin(committing.into_actor(self).then(move |committed, host, context| {
+        Box::pin(committing.into_actor(self).map(move |committed, host, context| {
             fault::point("host.session.committed");
-            if let Err(refusal) = host.settle(committed, context) {
-                return at_once(Err(refusal));
-            }
+            host.settle(committed, context)?;
             host.stored(wake);
-            let (row, said) = (work.row, work.body.clone());
+            let row = work.row;
             host.adopt_session(work, round, &decision, commands, goes_on.then(|| answer.clone()));
+            if ends {
+                host.channel_of_row(row).into_iter().for_each(Channel::end);
+                tracing::info!(host.id = host.id.0, "is no longer managed");
+            }
             host.rearm(context);
-            if ends { host.end_channel(row, &said, answer) } else { at_once(Ok(Managed::Answer(answer))) }
+            Ok(Managed::Answer(answer))
         }))
     }
 
@@ -199,24 +208,6 @@ impl Host {
         let session = work.session.after(&work.message, round, commands);
         windows.session = answer.is_some().then_some(session);
         windows.answered = answer.map(|answer| (sha256(&work.body), answer));
-    }
-
-    /// Ends a channel, and with it the host's management.
-    fn end_channel(&mut self, row: i64, said: &[u8], answer: Bytes) -> Turn<Managed> {
-        let (writer, host_id, at) = (self.parts.writer.clone(), self.id.0, self.now().millis());
-        let events = self.tell_left(row, said);
-        self.note(What::Unenrolled);
-        let left = enrollment::CheckedOut { host_id, enrollments: vec![row], off: true, at, events };
-        let storing = async move { enrollment::check_out(&writer, left).await };
-        Box::pin(storing.into_actor(self).map(move |stored, host, context| {
-            host.settle(stored, context)?;
-            if let Some(channel) = host.channel_of_row(row) {
-                channel.end();
-            }
-            tracing::info!(host.id = host_id, "is no longer managed");
-            host.rearm(context);
-            Ok(Managed::Answer(answer))
-        }))
     }
 
     /// A device whose management has ended here, and that does not know it yet: it is told to end it.
