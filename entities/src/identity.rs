@@ -4,7 +4,7 @@ use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 
 use crate::audit::{self, Event};
-use crate::{Database, Reader, StoreError, Transaction, Writer};
+use crate::{Database, Reader, StoreError, Transaction, Writer, enrollment};
 
 /// [`Model::state`]: issued, and not yet used by a device.
 pub const ISSUED: i16 = 0;
@@ -86,23 +86,26 @@ pub async fn adopt(writer: &Writer, fingerprint: Vec<u8>, enrollment_id: i64, at
         .await
 }
 
-/// Stores a certificate that is to take the place of a live one, before it leaves the house.
+/// Stores a certificate that is to take the place of a live one, before it leaves the house. `false`: its enrollment has ended.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn renew(writer: &Writer, row: Model, by: &'static str) -> Result<(), StoreError> {
+pub async fn renew(writer: &Writer, row: Model, by: &'static str) -> Result<bool, StoreError> {
     let input = (writer.vault().clone(), row, by);
     writer
         .run(input, |transaction, (vault, row, by)| {
             Box::pin(async move {
-                let detail = match row.enrollment_id {
-                    Some(enrollment) => format!("renews the certificate of enrollment {enrollment}"),
-                    None => String::new(),
-                };
+                let Some(id) = row.enrollment_id else { return Ok(false) };
+                let live = enrollment::Entity::find_by_id(id).filter(enrollment::Column::Enabled.eq(true));
+                if live.one(transaction).await?.is_none() {
+                    return Ok(false);
+                }
+                let detail = format!("renews the certificate of enrollment {id}");
                 let (at, target) = (row.issued_at, row.serial.clone());
                 let event = Event { at, actor: by.into(), action: "certificate.issue", target, detail };
                 Entity::insert(ActiveModel::from(row)).exec_without_returning(transaction).await?;
-                audit::record(transaction, &vault, event).await
+                audit::record(transaction, &vault, event).await?;
+                Ok(true)
             })
         })
         .await

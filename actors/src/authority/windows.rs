@@ -220,7 +220,9 @@ async fn renew_certificate(desk: &Desk, keys: &Arc<Keys>, renew: RenewWindows) -
     let csr = verified.content.unwrap_or_default();
     let certificate = issue(desk, keys, csr, &channel.external_id, now).await?;
     let row = issued(&certificate, Some(enrollment_id), now);
-    identity::renew(&desk.writer, row, "windows enrollment").await?;
+    if !identity::renew(&desk.writer, row, "windows enrollment").await? {
+        return Err(refused("its enrollment ended just now"));
+    }
     tracing::info!(host.id = channel.host_id, "a Windows device renews its certificate");
     Ok(renewed(&certificate, said.enrollment_type == windows_enrollment::DEVICE))
 }

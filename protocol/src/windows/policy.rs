@@ -11,8 +11,8 @@ pub const RESPONSE: &str =
 
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const NIL: Attributes<'static> = &[("xsi:nil", "true")];
-/// How long before its end a certificate is renewed, in days; see also the provisioning document.
-pub const RENEWED_BEFORE_DAYS: u32 = 60;
+/// How long before its end a certificate is renewed, in seconds.
+const RENEWED_BEFORE: u64 = 60 * 86_400;
 
 /// Makes sure that a message asks for the policy.
 ///
@@ -48,14 +48,18 @@ pub fn response(header: &Header<'_>, validity_seconds: u64) -> String {
     })
 }
 
+/// How long before its end a certificate that is valid for so long is renewed, in seconds; see also the provisioning document.
+pub const fn renewed_before(validity_seconds: u64) -> u64 {
+    if validity_seconds / 2 < RENEWED_BEFORE { validity_seconds / 2 } else { RENEWED_BEFORE }
+}
+
 fn attributes(writer: &mut Writer, validity_seconds: u64) {
     writer.leaf("commonName", &[], "DeviceIdentity");
     // MS-MDE2 3.3.1.1: must be 3.
     writer.leaf("policySchema", &[], "3");
-    let renewal = (u64::from(RENEWED_BEFORE_DAYS) * 86_400).min(validity_seconds / 2);
     writer.element("certificateValidity", &[], |writer| {
         writer.leaf("validityPeriodSeconds", &[], &validity_seconds.to_string());
-        writer.leaf("renewalPeriodSeconds", &[], &renewal.to_string());
+        writer.leaf("renewalPeriodSeconds", &[], &renewed_before(validity_seconds).to_string());
     });
     writer.element("permission", &[], |writer| {
         writer.leaf("enroll", &[], "true");

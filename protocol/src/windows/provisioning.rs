@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use openssl::sha::sha1;
 
 use super::PROVIDER_ID;
-use super::policy::RENEWED_BEFORE_DAYS;
+use super::policy::renewed_before;
 use super::xml::Writer;
 use crate::pki::Certificate;
 
-/// How many days a device waits before it tries again to renew its certificate.
-const RENEWAL_RETRY_DAYS: &str = "4";
+/// How many days a device waits at most before it tries again to renew its certificate.
+const RENEWAL_RETRY_DAYS: u64 = 4;
 
 /// What a device is told when it enrolls.
 pub struct Document<'a> {
@@ -66,8 +66,10 @@ impl Document<'_> {
                 characteristic(writer, "WSTEP", |writer| {
                     characteristic(writer, "Renew", |writer| {
                         typed(writer, "ROBOSupport", "true", "boolean");
-                        typed(writer, "RenewPeriod", &RENEWED_BEFORE_DAYS.to_string(), "integer");
-                        typed(writer, "RetryInterval", RENEWAL_RETRY_DAYS, "integer");
+                        let lasts = self.certificate.not_after().since(self.certificate.not_before()).as_secs();
+                        let days = (renewed_before(lasts) / 86_400).max(1);
+                        typed(writer, "RenewPeriod", &days.to_string(), "integer");
+                        typed(writer, "RetryInterval", &days.min(RENEWAL_RETRY_DAYS).to_string(), "integer");
                     });
                 });
             });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pki::fixtures::{authority, identity, rsa_key};
+use crate::pki::fixtures::{NOW, authority, identity, rsa_key};
 use crate::windows::fixtures::{PROVISIONING, RENEWED, meaning};
 
 const NAME: &str = "3d6f0a52-77aa-4c1e-9d8e-2b7f5e0c9a11";
@@ -52,6 +52,18 @@ fn what_is_not_known_is_left_out_and_what_is_odd_is_escaped() {
     let odd = Document { device_name: "\"/><x a='&", ..document(own.certificate()) }.to_xml();
     assert!(odd.contains("value=\"&quot;/&gt;&lt;x a='&amp;\""), "{odd}");
     meaning(&odd);
+}
+
+#[test]
+fn a_short_certificate_is_renewed_in_its_second_half() {
+    let day = std::time::Duration::from_secs(86_400);
+    let spki = rsa_key().public_key_to_der().unwrap();
+    for (days, period, retry) in [(365, 60, 4), (60, 30, 4), (6, 3, 3), (1, 1, 1)] {
+        let own = authority().issue_identity(&spki, NAME, NOW, day * days).unwrap();
+        let xml = document(&own).to_xml();
+        assert!(xml.contains(&format!("\"RenewPeriod\" value=\"{period}\"")), "{days} days");
+        assert!(xml.contains(&format!("\"RetryInterval\" value=\"{retry}\"")), "{days} days");
+    }
 }
 
 #[test]
