@@ -1,7 +1,7 @@
 //! Tokens of Entra ID: who signed in there, for which tenant, and for whom the token is.
 //!
 //! Microsoft signs the tokens of all its customers with the same keys, so that a signature alone says nothing: the tenant must be
-//! one of ours, and the token must be for this server. Without tenants nothing is accepted. Start with [`Entra::verify`].
+//! one of ours, and the token must be for this server. Without tenants nothing is accepted. Start with `Entra::verify`.
 
 use std::time::Instant;
 
