@@ -8,7 +8,8 @@
 //! put commands off on their own, too.
 //!
 //! Seen to fail when requests were answered a quarter of a second before their commit (entities/src/writer.rs): "… (accepted) has no
-//! row; the device said None".
+//! row; the device said None". And when a PC's words about commands of a session that the process did not know were not looked at
+//! (actors/src/host/session.rs): "a device found HandedOutTwice: Get … again, which the server knows the end of".
 
 use std::time::{Duration, Instant};
 

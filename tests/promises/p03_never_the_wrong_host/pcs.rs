@@ -1,4 +1,7 @@
 //! The same of Windows: PCs say what became of each other's commands, come with each other's certificates, and enroll anew.
+//!
+//! Seen to fail when a certificate's host was the one that the message names (src/http/device/windows.rs) and a certificate that is not
+//! bound was good enough (actors/src/host/prove.rs): "a stolen certificate was answered Ok(())".
 
 use std::collections::BTreeMap;
 
