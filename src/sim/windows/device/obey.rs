@@ -1,10 +1,13 @@
 //! Does what the server says, and says what came of it.
 
 use super::{Fate, Pc, PcError};
-use crate::sim::log::Fault;
+use crate::sim::log::{CommandTruth, Fault};
 use crate::sim::windows::syncml::answer::{Item, Order};
 use crate::sim::windows::syncml::{AlertItem, Results, Said, Status};
 use crate::sim::windows::tree::{Done, Effect, Node};
+
+/// What became of an `Add` whose node was there already.
+const EXISTS: &str = "418";
 
 impl Pc {
     /// Does every order of a message, in its order.
@@ -19,30 +22,40 @@ impl Pc {
             }
             let known = self.log.command(&channel, &order.id);
             let was_done = known.as_ref().is_some_and(|known| known.executed > 0);
-            if known.as_ref().is_some_and(|known| known.final_status().is_some()) {
+            // What was there already was not added: nothing is done yet, and the order may come again.
+            let ended = known.as_ref().and_then(CommandTruth::final_status).filter(|code| *code != EXISTS);
+            if ended.is_some() {
                 let text = format!("{} {} again, which the server knows the end of", order.verb, order.id);
                 self.log.find(Fault::HandedOutTwice, text);
             }
             self.log.handed_out(&channel, &order.id, &order.verb);
-            let known_code = known.and_then(|known| known.reports.last()?.status.parse::<u16>().ok());
+            let known_code = known.as_ref().and_then(|known| known.reports.last()?.status.parse::<u16>().ok());
             if let (true, true, Some(code)) = (was_done, self.options.dedup, known_code) {
                 said.push(Said::status(msg_ref, &order.id, &order.verb, code));
                 continue;
             }
-            self.log.executed(&channel, &order.id);
-            if !matches!(order.verb.as_str(), "Exec" | "Atomic") && self.chance.happens(self.options.errs) {
-                let (msg_ref, cmd_ref, cmd) = (msg_ref.to_owned(), order.id.clone(), order.verb.clone());
-                let original_error = Some("0x80004005".to_owned());
-                said.push(Said::Status(Status { msg_ref, cmd_ref, cmd, target: None, code: 500, original_error }));
-            } else if order.verb == "Atomic" {
-                self.at_once(msg_ref, order, &mut said);
-            } else {
-                let mut effects = Vec::new();
-                self.carry_out(msg_ref, order, &mut said, &mut effects);
-                effects.into_iter().for_each(|effect| self.effect(effect));
+            if self.do_order(msg_ref, order, &mut said) != 418 {
+                self.log.executed(&channel, &order.id);
             }
         }
         Ok(said)
+    }
+
+    /// Does one order, unless it fails by chance; how it went.
+    fn do_order(&mut self, msg_ref: &str, order: &Order, said: &mut Vec<Said>) -> u16 {
+        if !matches!(order.verb.as_str(), "Exec" | "Atomic") && self.chance.happens(self.options.errs) {
+            let (msg_ref, cmd_ref, cmd) = (msg_ref.to_owned(), order.id.clone(), order.verb.clone());
+            let original_error = Some("0x80004005".to_owned());
+            said.push(Said::Status(Status { msg_ref, cmd_ref, cmd, target: None, code: 500, original_error }));
+            return 500;
+        }
+        if order.verb == "Atomic" {
+            return self.at_once(msg_ref, order, said);
+        }
+        let mut effects = Vec::new();
+        let code = self.carry_out(msg_ref, order, said, &mut effects);
+        effects.into_iter().for_each(|effect| self.effect(effect));
+        code
     }
 
     /// One order for each of its nodes: its statuses, then what its nodes hold.
@@ -110,7 +123,7 @@ impl Pc {
     }
 
     /// All parts, or none of them.
-    fn at_once(&mut self, msg_ref: &str, atomic: &Order, said: &mut Vec<Said>) {
+    fn at_once(&mut self, msg_ref: &str, atomic: &Order, said: &mut Vec<Said>) -> u16 {
         let before = self.tree.clone();
         let (mut parts, mut effects, mut codes) = (Vec::new(), Vec::new(), Vec::new());
         for part in &atomic.parts {
@@ -129,7 +142,7 @@ impl Pc {
             said.push(Said::status(msg_ref, &atomic.id, "Atomic", 200));
             said.append(&mut parts);
             effects.into_iter().for_each(|effect| self.effect(effect));
-            return;
+            return 200;
         }
         self.tree = before;
         said.push(Said::status(msg_ref, &atomic.id, "Atomic", 507));
@@ -141,6 +154,7 @@ impl Pc {
             }
         }
         said.append(&mut parts);
+        507
     }
 
     fn effect(&mut self, effect: Effect) {

@@ -252,6 +252,20 @@ async fn a_command_that_comes_again_after_its_end_is_a_finding_and_done_twice_wi
 }
 
 #[tokio::test]
+async fn an_add_of_what_is_there_did_nothing_and_may_come_again() {
+    let mdm = FakeMdm::start().await;
+    let mut pc = mdm.enrolled(PcOptions { dedup: false, ..PcOptions::default() }).await;
+    pc.tree.set(CAMERA, "chr", "1");
+    for _ in 0..2 {
+        mdm.order(&command("Add", "a", CAMERA, Some("0")));
+        pc.work().await.unwrap();
+    }
+    let truth = pc.log().command(ID, "a").unwrap();
+    assert_eq!((truth.handed_out, truth.executed, truth.final_status()), (2, 0, Some("418")));
+    assert_eq!(found(&pc), []);
+}
+
+#[tokio::test]
 async fn an_answer_that_was_lost_may_bring_its_commands_again() {
     let mdm = FakeMdm::start().await;
     let mut pc = mdm.enrolled(PcOptions::default()).await;
