@@ -230,7 +230,7 @@ impl Header {
 /// An MD5 digest; credentials of another kind are none.
 fn digest(credentials: &Element) -> Option<String> {
     let meta = credentials.child(NAMESPACE, "Meta")?;
-    let is_md5 = meta.child_text(METINF, "Type")? == "syncml:auth-md5";
+    let is_md5 = meta_text(meta, "Type")? == "syncml:auth-md5";
     let data = credentials.child_text(NAMESPACE, "Data")?;
     (is_md5 && data.len() <= 64).then(|| data.to_owned())
 }
@@ -240,6 +240,11 @@ pub fn short(text: &str) -> Option<&str> {
     let text = text.trim();
     let sound = !text.is_empty() && text.chars().nth(255).is_none() && !text.contains(char::is_control);
     sound.then_some(text)
+}
+
+/// The text of a child of `Meta`. Some write what belongs into the namespace of meta information without saying so.
+fn meta_text<'e>(meta: &'e Element, name: &str) -> Option<&'e str> {
+    meta.child_text(METINF, name).or_else(|| meta.child_text(NAMESPACE, name))
 }
 
 /// The text of a child that is a name.
@@ -308,10 +313,7 @@ impl Item {
         };
         let own = item.child(NAMESPACE, "Meta");
         let meta = |name: &str| {
-            // Some write what belongs into the namespace of meta information without saying so.
-            let text = |meta: Option<&Element>| {
-                meta?.child_text(METINF, name).or_else(|| meta?.child_text(NAMESPACE, name)).map(str::to_owned)
-            };
+            let text = |meta: Option<&Element>| meta_text(meta?, name).map(str::to_owned);
             text(own).or_else(|| text(of_command))
         };
         Ok(Self {
