@@ -17,7 +17,7 @@ const NO_PARSERS: &[(&str, &str)] = &[
     ("client::new", "makes a request for simulated devices; target scep_csr gives it any bytes all the same"),
     ("command::new", "makes a command; the named test v45 gives it odd texts"),
     ("danger::of", "compares a name that the command parser has read with three"),
-    ("command::wipe", "makes a command for a node that the edge chose from a list"),
+    ("own::wipe", "makes a command for a node that the edge chose from a list"),
     ("message::short", "looks at a text that the message's parser has read"),
     ("xml::attribute", "looks into what xml::parse has read"),
     ("xml::child", "looks into what xml::parse has read"),

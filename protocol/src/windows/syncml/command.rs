@@ -10,7 +10,6 @@ use super::message::{Item, MessageError};
 use super::{MAX_NAME_CHARS, METINF, NAMESPACE};
 use crate::danger::Danger;
 use crate::ids::CommandUuid;
-use crate::windows::PROVIDER_ID;
 use crate::windows::xml::{self, Document, Element, Fault, Writer};
 
 /// Operations of one command, children counted.
@@ -173,32 +172,6 @@ impl Command {
     /// See [`CommandError`].
     pub fn one(uuid: CommandUuid, verb: Verb, item: Item) -> Result<Self, CommandError> {
         Self::new(uuid, vec![Operation { verb, items: vec![item], children: Vec::new() }])
-    }
-
-    /// Ends the device's management by this server (DMClient CSP, `Unenroll`). The device gives no `Status`.
-    ///
-    /// # Errors
-    /// The name is none.
-    pub fn unenroll(uuid: CommandUuid) -> Result<Self, CommandError> {
-        let target = format!("./Device/Vendor/MSFT/DMClient/Provider/{PROVIDER_ID}/Unenroll");
-        Self::one(uuid, Verb::Exec, Item::of(target, "chr", PROVIDER_ID))
-    }
-
-    /// Erases the device (RemoteWipe CSP); `how` is the node, for example `doWipeProtected`.
-    ///
-    /// # Errors
-    /// The name is none.
-    pub fn wipe(uuid: CommandUuid, how: &str) -> Result<Self, CommandError> {
-        Self::one(uuid, Verb::Exec, Item::of(format!("./Device/Vendor/MSFT/RemoteWipe/{how}"), "chr", ""))
-    }
-
-    /// Tells the device how often it asks for work.
-    ///
-    /// # Errors
-    /// The name is none.
-    pub fn poll(uuid: CommandUuid, minutes: i32) -> Result<Self, CommandError> {
-        let target = format!("./Device/Vendor/MSFT/DMClient/Provider/{PROVIDER_ID}/Poll/IntervalForFirstSetOfRetries");
-        Self::one(uuid, Verb::Replace, Item::of(target, "int", &minutes.to_string()))
     }
 
     /// The command's name.

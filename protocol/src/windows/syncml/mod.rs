@@ -11,6 +11,7 @@ pub mod credentials;
 mod form;
 mod message;
 mod outcome;
+mod own;
 mod reply;
 mod result_json;
 
