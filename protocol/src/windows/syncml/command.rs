@@ -7,13 +7,13 @@
 use std::fmt;
 
 use super::message::{Item, MessageError};
-use super::{MAX_NAME_CHARS, METINF, NAMESPACE};
+use super::{MAX_NAME_CHARS, METINF, NAMESPACE, WireId};
 use crate::danger::Danger;
 use crate::ids::CommandUuid;
 use crate::windows::xml::{self, Document, Element, Fault, Writer};
 
 /// Operations of one command, children counted.
-const MAX_OPERATIONS: usize = 256;
+pub(super) const MAX_OPERATIONS: usize = 256;
 /// The longest name of a Windows command, in characters.
 const MAX_UUID_CHARS: usize = 64;
 /// What `Format` may say (OMA-TS-DM_StdObj, and Windows).
@@ -52,17 +52,6 @@ pub struct Operation {
 pub struct Command {
     uuid: CommandUuid,
     operations: Vec<Operation>,
-}
-
-/// The `CmdID` of an operation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct WireId {
-    /// The name of its command.
-    pub uuid: CommandUuid,
-    /// Its number in the command, from 0.
-    pub index: usize,
-    /// Whether it is a `Replace` that took the place of an `Add` whose node was there already.
-    pub replaces: bool,
 }
 
 /// Why something is not a command. The administrator has to send something else.
@@ -240,7 +229,7 @@ impl Command {
 }
 
 /// A name that can be a `CmdID`. Numbers are those of other things in a message.
-fn name(text: &str) -> Option<CommandUuid> {
+pub(super) fn name(text: &str) -> Option<CommandUuid> {
     let named = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let sound = named && text.len() <= MAX_UUID_CHARS && !text.bytes().all(|byte| byte.is_ascii_digit());
     CommandUuid::parse(text).filter(|_| sound)
@@ -344,29 +333,6 @@ impl Item {
                 item.leaf("Data", &[], data);
             }
         });
-    }
-}
-
-impl WireId {
-    /// Reads a `CmdRef`; `None` when it cannot be one of a command.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (uuid, number) = text.split_once('.').map_or((text, None), |(uuid, number)| (uuid, Some(number)));
-        let replaces = number.is_some_and(|number| number.starts_with('r'));
-        let index = match number {
-            None => 0,
-            Some(number) => number.trim_start_matches('r').parse().ok().filter(|index| *index < MAX_OPERATIONS)?,
-        };
-        Some(Self { uuid: name(uuid)?, index, replaces })
-    }
-}
-
-impl fmt::Display for WireId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.index, self.replaces) {
-            (0, false) => write!(out, "{}", self.uuid),
-            (index, false) => write!(out, "{}.{index}", self.uuid),
-            (index, true) => write!(out, "{}.r{index}", self.uuid),
-        }
     }
 }
 

@@ -14,15 +14,17 @@ mod outcome;
 mod own;
 mod reply;
 mod result_json;
+mod wire_id;
 
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, CommandError, Operation, Verb, WireId};
+pub use command::{Command, CommandError, Operation, Verb};
 pub use message::{Alert, Header, Item, Message, MessageError, Received, Results, Status, short};
 pub use outcome::{Heard, OpenCommand, Outcome};
 pub use reply::{Challenge, Reply};
 pub use result_json::result_json;
+pub use wire_id::WireId;
 
 /// The namespace of messages.
 pub const NAMESPACE: &str = "SYNCML:SYNCML1.2";

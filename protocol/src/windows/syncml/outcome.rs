@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::NAMESPACE;
-use super::command::{Command, Verb, WireId};
+use super::WireId;
+use super::command::{Command, Verb};
 use super::message::{Item, Message, Received, Results, Status};
 use crate::ids::CommandUuid;
 use crate::queue::Answer;
