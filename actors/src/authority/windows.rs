@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use entities::windows_admission::{self, Admission, Title};
 use entities::{enrollment, identity, windows_enrollment, windows_token};
-use openssl::hash::{MessageDigest, hash};
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 use protocol::apple::channel::ChannelKind;
@@ -21,6 +20,7 @@ use protocol::pki::{Certificate, Fingerprint};
 use protocol::time::Timestamp;
 use protocol::windows::enrollment::Said;
 use protocol::windows::provisioning::{Document, renewed};
+use protocol::windows::syncml::credentials::credentials;
 
 use super::enroll::{Entitlement, of_secret};
 use super::{Authority, Desk, Keys, issued};
@@ -151,13 +151,13 @@ async fn admit(desk: &Desk, keys: &Arc<Keys>, enroll: EnrollWindows) -> Answer<S
     let (external_id, now) = (uuid::Uuid::new_v4().to_string(), desk.clock.now());
     let certificate = issue(desk, keys, csr, &external_id, now).await?;
     let (password, server_password) = (nonce()?, nonce()?);
-    let proof = hash(MessageDigest::md5(), format!("{}:{password}", said.device_id).as_bytes());
+    let proof = credentials(&said.device_id, &password).ok_or_else(|| Refusal::soon("OpenSSL has no MD5"))?;
     let admission = Admission {
         title,
         external_id: external_id.clone(),
         said: row_of(&said, desk.config.windows_poll_minutes, now),
         identity: issued(&certificate, None, now),
-        credentials: proof.map_err(Refusal::soon)?.to_vec().into(),
+        credentials: proof.to_vec().into(),
     };
     let admitted = windows_admission::admit(&desk.writer, admission).await?;
     let admitted = admitted.ok_or(Refusal::Forbidden(NOT_ENTITLED))?;

@@ -231,6 +231,8 @@ pub(super) fn entry_change(change: &Change) -> EntryChange {
 
 #[cfg(test)]
 mod tests {
+    use protocol::apple;
+
     use super::*;
 
     #[test]
@@ -244,5 +246,6 @@ mod tests {
         assert_eq!(State::Held.code(), queue_entry::HELD);
         assert_eq!(State::Queued.code(), queue_entry::QUEUED);
         assert_eq!(State::Queued.code(), 0, "the default of new rows");
+        assert_eq!(apple::channel::ChannelKind::Windows.code(), entities::windows_host::KIND);
     }
 }
