@@ -249,6 +249,13 @@ async fn what_is_there_already_is_replaced_and_what_was_lost_is_sent_again() {
         assert!(pc.say(&said).await.commands().is_empty());
         assert_eq!(result(world, &add).await["status"], "Acknowledged");
         assert_eq!(result(world, &read).await["status"], "Error");
+
+        // What comes after an Add and is about the same node never goes before the Add's Replace.
+        let again = run(world, json!({ "verb": "Add", "target": "./Device/A", "format": "int", "data": 1 })).await;
+        let set = run(world, json!({ "verb": "Replace", "target": "./Device/A", "format": "int", "data": 2 })).await;
+        assert_eq!(pc.begin("").await.commands(), [again.as_str()]);
+        let told = pc.say(&status(&again, "Add", 418)).await;
+        assert_eq!(told.commands(), [format!("{again}.r0"), set]);
     })
     .await;
 }

@@ -69,7 +69,7 @@ impl Host {
         commands: Vec<Command>,
     ) -> Turn<Managed> {
         let texts: Vec<String> = commands.iter().map(Command::body).collect();
-        let fits = fitting(&texts);
+        let fits = fitting(&commands, &texts);
         if fits < texts.len() {
             return self.consider(Work { most: fits, ..work });
         }
@@ -250,12 +250,12 @@ impl Work {
     }
 }
 
-/// How many of these texts go into one answer; one at least.
-fn fitting(texts: &[String]) -> usize {
+/// How many of these commands go into one answer; one at least.
+fn fitting(commands: &[Command], texts: &[String]) -> usize {
     let mut bytes = 0;
-    let fit = texts.iter().take_while(|text| {
+    let fit = commands.iter().zip(texts).enumerate().take_while(|(place, (command, text))| {
         bytes += text.len();
-        bytes <= MAX_ANSWER_BYTES
+        bytes <= MAX_ANSWER_BYTES && !commands[..*place].iter().any(|earlier| command.must_follow(earlier))
     });
     fit.count().max(1)
 }

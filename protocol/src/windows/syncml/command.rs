@@ -10,6 +10,7 @@ use super::message::{Item, MessageError};
 use super::{MAX_NAME_CHARS, METINF, NAMESPACE, WireId};
 use crate::danger::Danger;
 use crate::ids::CommandUuid;
+use crate::windows::loc_uri::canonical;
 use crate::windows::xml::{self, Document, Element, Fault, Writer};
 
 /// Operations of one command, children counted.
@@ -177,6 +178,14 @@ impl Command {
     pub fn request_type(&self) -> &str {
         let dangerous = self.targets().find(|target| Danger::of(target).is_some());
         dangerous.or_else(|| self.targets().next()).unwrap_or_default()
+    }
+
+    /// Whether it must not be handed out together with an earlier command: that one adds a node which this one is about, too. Where the
+    /// node is there already, the `Add` comes again as a `Replace`, and would undo what this one did.
+    pub fn must_follow(&self, earlier: &Self) -> bool {
+        let adds = earlier.operations.iter().filter(|one| one.verb == Verb::Add).flat_map(|one| &one.items);
+        let mut added = adds.filter_map(|item| item.target.as_deref()).map(canonical);
+        added.any(|node| self.targets().any(|target| canonical(target) == node))
     }
 
     /// All the nodes that it is about.

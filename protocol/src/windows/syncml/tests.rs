@@ -258,6 +258,13 @@ fn a_node_that_is_there_is_replaced_once() {
 }
 
 #[test]
+fn what_is_about_a_node_that_is_added_follows_its_add() {
+    let (add, set) = (command(ADD), command(&ADD.replace("Add>", "Replace>").replace("./Device/A", "./device/%41")));
+    assert!(set.must_follow(&add) && command(DELETE).must_follow(&add));
+    assert!(!add.must_follow(&set) && !command(GET).must_follow(&add));
+}
+
+#[test]
 fn results_are_kept_with_their_command_alone() {
     let name = uuid();
     let results = |of: &str, data: &str| {
