@@ -52,7 +52,7 @@ pub async fn orbit_config(
 ) -> Result<HttpResponse, AgentError> {
     let host = recognize(&edge, payload, Kind::Orbit).await?;
     let mut notifications = json!({});
-    let (id, now) = (HostId(host.id), edge.front.clock.now());
+    let (id, is_windows, now) = (HostId(host.id), host.platform == "windows", edge.front.clock.now());
     let failed = |refusal| AgentError { kind: Kind::Orbit, fault: AgentFault::from(refusal) };
     let may = may_enroll_itself(&edge.front.reader, host, now.millis()).await;
     if may.map_err(|error| failed(error.into()))? && edge.windows.enabled {
@@ -64,7 +64,8 @@ pub async fn orbit_config(
         .headers()
         .get_all(CAPABILITIES.0)
         .any(|value| value.to_str().is_ok_and(|names| names.split(',').any(|name| name.trim() == STARTS_SESSIONS)));
-    if wakes(&edge, id, starts_sessions).await.map_err(failed)? {
+    // Every agent asks every 30 s: those of other platforms cost nothing here.
+    if is_windows && wakes(&edge, id, starts_sessions).await.map_err(failed)? {
         notifications["windows_mdm_sync_request"] = true.into();
     }
     Ok(HttpResponse::Ok().insert_header(CAPABILITIES).json(json!({ "notifications": notifications })))

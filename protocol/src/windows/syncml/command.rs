@@ -184,7 +184,8 @@ impl Command {
     /// node is there already, the `Add` comes again as a `Replace`, and would undo what this one did.
     pub fn must_follow(&self, earlier: &Self) -> bool {
         let adds = earlier.operations.iter().filter(|one| one.verb == Verb::Add).flat_map(|one| &one.items);
-        let mut added = adds.filter_map(|item| item.target.as_deref()).map(canonical);
+        let mut added =
+            adds.filter(|item| item.data.is_some()).filter_map(|item| item.target.as_deref()).map(canonical);
         added.any(|node| self.targets().any(|target| canonical(target) == node))
     }
 

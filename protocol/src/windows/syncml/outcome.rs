@@ -88,11 +88,11 @@ impl OpenCommand {
         if !again.is_empty() {
             return Heard::Again(again);
         }
-        let waits_for_results = |(index, verb)| {
+        let waits_for_results = |Top { index, verb, .. }| {
             verb == Verb::Get && self.code(index) == Some(200) && !message.is_final && !self.has_results(index)
         };
         let top = self.top();
-        let complete = top.iter().all(|(index, _)| self.code(*index).is_some_and(|code| code != 213));
+        let complete = top.iter().all(|one| self.code(one.index).is_some_and(|code| code != 213));
         if !complete || self.partial.is_some() || top.into_iter().any(waits_for_results) {
             return Heard::Waiting;
         }
@@ -135,8 +135,8 @@ impl OpenCommand {
 
     /// `Add`s whose nodes are there already, as `Replace`.
     fn again_as_replace(&mut self) -> Vec<String> {
-        let exists = |(index, verb): &(usize, Verb)| *verb == Verb::Add && self.code(*index) == Some(418);
-        let new: Vec<usize> = self.top().into_iter().filter(exists).map(|(index, _)| index).collect();
+        let exists = |one: &Top| one.verb == Verb::Add && one.has_data && self.code(one.index) == Some(418);
+        let new: Vec<usize> = self.top().into_iter().filter(exists).map(|one| one.index).collect();
         let new: Vec<usize> = new.into_iter().filter(|index| !self.replaced.contains(index)).collect();
         self.replaced.extend(&new);
         // From now on only what is said of the Replace counts.
@@ -145,12 +145,13 @@ impl OpenCommand {
     }
 
     /// The operations that need an answer, by their numbers.
-    fn top(&self) -> Vec<(usize, Verb)> {
+    fn top(&self) -> Vec<Top> {
         let mut next = 0;
         let numbered = self.command.operations().iter().map(|operation| {
             let index = next;
             next += 1 + operation.children.len();
-            (index, operation.verb)
+            let has_data = operation.items.iter().any(|item| item.data.is_some());
+            Top { index, verb: operation.verb, has_data }
         });
         numbered.collect()
     }
@@ -167,9 +168,9 @@ impl OpenCommand {
     }
 
     fn outcome(&self) -> Outcome {
-        let codes: Vec<(Verb, u16)> =
-            self.top().into_iter().filter_map(|(index, verb)| Some((verb, self.code(index)?))).collect();
-        let failed = codes.iter().find(|(verb, code)| !is_success(*verb, *code));
+        let codes: Vec<(Top, u16)> =
+            self.top().into_iter().filter_map(|one| Some((one, self.code(one.index)?))).collect();
+        let failed = codes.iter().find(|(one, code)| !is_success(*one, *code));
         let code = failed.or(codes.first()).map_or(500, |(_, code)| *code);
         let answer = if failed.is_some() { Answer::Error } else { Answer::Acknowledged };
         Outcome { answer, status: code.to_string(), body: self.body() }
@@ -209,13 +210,24 @@ fn write_status(writer: &mut Writer, id: &WireId, status: &Status) {
     });
 }
 
+/// An operation that needs an answer.
+#[derive(Clone, Copy)]
+struct Top {
+    /// Its number.
+    index: usize,
+    verb: Verb,
+    /// Whether it sets what its node holds.
+    has_data: bool,
+}
+
 /// Whether a code means that an operation did what it was for. 202: Windows goes on with it. 404: what was to be deleted is not
-/// there. 214 to 216: cancelled, not executed, rolled back.
-fn is_success(verb: Verb, code: u16) -> bool {
+/// there. 418: a node that was to be there, with nothing in it, is. 214 to 216: cancelled, not executed, rolled back.
+fn is_success(operation: Top, code: u16) -> bool {
     match code {
         214..=216 => false,
         200..=299 => true,
-        404 => verb == Verb::Delete,
+        404 => operation.verb == Verb::Delete,
+        418 => operation.verb == Verb::Add && !operation.has_data,
         _ => false,
     }
 }

@@ -258,6 +258,17 @@ fn a_node_that_is_there_is_replaced_once() {
 }
 
 #[test]
+fn a_node_without_data_that_is_there_is_what_was_wanted() {
+    let node = "<Add><Item><Target><LocURI>./Device/MSI/x/DownloadInstall</LocURI></Target></Item></Add>";
+    let exec =
+        "<Exec><Item><Target><LocURI>./Device/MSI/x/DownloadInstall</LocURI></Target><Data>job</Data></Item></Exec>";
+    let name = uuid();
+    let said = status(name.as_str(), "Add", 418) + &status(&format!("{name}.1"), "Exec", 202);
+    let done = outcome(&format!("{node}{exec}"), &said);
+    assert_eq!(done.answer, Answer::Acknowledged, "a package that is installed again");
+}
+
+#[test]
 fn what_is_about_a_node_that_is_added_follows_its_add() {
     let (add, set) = (command(ADD), command(&ADD.replace("Add>", "Replace>").replace("./Device/A", "./device/%41")));
     assert!(set.must_follow(&add) && command(DELETE).must_follow(&add));

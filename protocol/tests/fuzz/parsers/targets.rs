@@ -89,7 +89,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("base64", (Shape::Bytes, 30), &["mod::header", "mod::message_parameter"], seeds::texts, base64),
     target("xml", (TEXT, 20), &["xml::parse"], windows::seeds, windows::tree),
     target("syncml", (TEXT, 30), &["message::parse", "message::dev_info"], windows::seeds, windows::message),
-    target("windows_command", (TEXT, 20), &["command::parse", "command::from_body", "result_json::result_json", "credentials::credentials",
+    target("windows_command", (TEXT, 20), &["command::parse", "command::from_body", "wire_id::parse", "result_json::result_json", "credentials::credentials",
         "credentials::digest"], windows::seeds, windows::command),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
