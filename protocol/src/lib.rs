@@ -14,6 +14,7 @@ pub mod percent;
 pub mod pki;
 pub mod queue;
 pub mod redacted;
+mod reference;
 pub mod retry_after;
 pub mod time;
 pub mod webhook;

@@ -12,6 +12,8 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
+use crate::reference;
+
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 64;
 /// Elements in one document.
@@ -273,17 +275,8 @@ impl Parser<'_> {
     }
 
     fn reference(&self, reference: &BytesRef<'_>) -> Result<char, XmlError> {
-        match reference.as_ref() {
-            "amp" => Ok('&'),
-            "lt" => Ok('<'),
-            "gt" => Ok('>'),
-            "apos" => Ok('\''),
-            "quot" => Ok('"'),
-            _ => match reference.resolve_char_ref() {
-                Ok(Some(character)) if is_xml_character(character) => Ok(character),
-                _ => self.fail(Fault::Entity),
-            },
-        }
+        let known = reference::character(reference).filter(|character| is_xml_character(*character));
+        known.map_or_else(|| self.fail(Fault::Entity), Ok)
     }
 }
 

@@ -185,17 +185,8 @@ impl<'a> Parser<'a> {
     }
 
     fn reference(&self, reference: &BytesRef<'a>) -> Result<char, PlistError> {
-        match reference.as_ref() {
-            "amp" => Ok('&'),
-            "lt" => Ok('<'),
-            "gt" => Ok('>'),
-            "apos" => Ok('\''),
-            "quot" => Ok('"'),
-            _ => match reference.resolve_char_ref() {
-                Ok(Some(character)) if character != '\0' => Ok(character),
-                _ => self.fail(Fault::Entity),
-            },
-        }
+        let known = crate::reference::character(reference).filter(|character| *character != '\0');
+        known.map_or_else(|| self.fail(Fault::Entity), Ok)
     }
 
     /// Passes over comments, processing instructions and white space, and refuses everything else.
