@@ -6,7 +6,6 @@
 //! device that just got it. A nonce is used up by the session that it begins. The key lives as long as the process: after a
 //! restart devices are challenged once more.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use protocol::time::Timestamp;
 use protocol::windows::syncml::credentials::{Credentials, NONCE_BYTES, is_proof};
 
 use crate::ask::{Answer, Refusal};
+use crate::generations::Generations;
 
 /// How long a nonce can be used, at the least; twice that at the most.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -39,7 +39,7 @@ pub struct Digests {
 #[derive(Default)]
 struct Nonces {
     key: OnceLock<PKey<Private>>,
-    memory: Mutex<Memory>,
+    memory: Mutex<Generations<Box<str>, Known, KEPT>>,
 }
 
 /// What is remembered of a name.
@@ -48,13 +48,6 @@ struct Known {
     hosts: Arc<[HostId]>,
     period: i64,
     used: u32,
-}
-
-/// Two generations: when the young one is full, it becomes the old one, and the old one is forgotten.
-#[derive(Default)]
-struct Memory {
-    young: HashMap<Box<str>, Known>,
-    old: HashMap<Box<str>, Known>,
 }
 
 impl Digests {
@@ -156,18 +149,14 @@ impl Nonces {
     }
 
     fn recall(&self, device: &str) -> Option<Known> {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.young.get(device).or_else(|| memory.old.get(device)).cloned()
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).recall(device)
     }
 
     fn change(&self, device: &str, change: impl FnOnce(&mut Known)) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.young.len() >= KEPT / 2 {
-            memory.old = std::mem::take(&mut memory.young);
-        }
-        let mut known = memory.young.get(device).or_else(|| memory.old.get(device)).cloned().unwrap_or_default();
+        let mut known = memory.recall(device).unwrap_or_default();
         change(&mut known);
-        memory.young.insert(device.into(), known);
+        memory.insert(device.into(), known);
     }
 }
 

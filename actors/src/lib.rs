@@ -16,6 +16,7 @@ pub mod dispatcher;
 pub mod egress;
 pub mod fault;
 pub mod feed;
+mod generations;
 pub mod host;
 pub mod hosts;
 pub mod housekeeping;

@@ -5,7 +5,6 @@
 //! common request costs one signature check and no query. Whether the certificate still is the device's own is for the
 //! host's actor to say, at every message.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use protocol::pki::{Certificate, Fingerprint};
 use protocol::time::Timestamp;
 
 use crate::ask::{Answer, Refusal};
+use crate::generations::Generations;
 
 /// Parsed keys that are kept; about 2 KB each.
 const KEPT: usize = 16_384;
@@ -36,7 +36,7 @@ pub struct Vetted {
 pub struct Trust {
     reader: Reader,
     ca: Arc<OnceLock<Certificate>>,
-    known: Arc<Mutex<Generations>>,
+    known: Arc<Mutex<Generations<Fingerprint, Arc<Known>, KEPT>>>,
 }
 
 /// A certificate that is bound to a host, ready for the next signature.
@@ -44,13 +44,6 @@ struct Known {
     signer: Option<KnownSigner>,
     host: HostId,
     not_after: Timestamp,
-}
-
-/// Two generations of entries: when the young one is full, it becomes the old one, and the old one is forgotten.
-#[derive(Default)]
-struct Generations {
-    young: HashMap<Fingerprint, Arc<Known>>,
-    old: HashMap<Fingerprint, Arc<Known>>,
 }
 
 impl Trust {
@@ -129,26 +122,11 @@ impl Trust {
     }
 
     fn recall(&self, fingerprint: Fingerprint) -> Option<Arc<Known>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.young.get(&fingerprint) {
-            return Some(found.clone());
-        }
-        let found = known.old.remove(&fingerprint)?;
-        known.insert(fingerprint, found.clone());
-        Some(found)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).recall(&fingerprint)
     }
 
     fn remember(&self, fingerprint: Fingerprint, found: Known) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint, Arc::new(found));
-    }
-}
-
-impl Generations {
-    fn insert(&mut self, fingerprint: Fingerprint, known: Arc<Known>) {
-        if self.young.len() >= KEPT / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(fingerprint, known);
     }
 }
 
