@@ -195,10 +195,13 @@ pub(crate) async fn meet(transaction: &Transaction, own: Model, serial: &str, no
     }
     let one_team = own.team_id.is_none() || other.team_id.is_none() || own.team_id == other.team_id;
     let both = |mine: &str, others: &str| mine.is_empty() || others.is_empty() || mine == others;
-    if other.deleted_at.is_none() && !(one_team && both(&own.platform, &other.platform)) {
-        return Ok(own);
-    }
-    let (keep, id) = (absorb(transaction, own, other.clone(), now).await?, other.id);
+    let id = other.id;
+    let keep = match (other.deleted_at, one_team && both(&own.platform, &other.platform)) {
+        // What an admin deleted gives nobody its team.
+        (Some(_), _) => own,
+        (None, true) => absorb(transaction, own, other, now).await?,
+        (None, false) => return Ok(own),
+    };
     let free = host::ActiveModel { serial: Set(None), updated_at: Set(now), ..Default::default() };
     Entity::update_many().set(free).filter(Column::Id.eq(id)).exec(transaction).await?;
     Ok(keep)

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{answer, eventually};
+use crate::people::team;
 use crate::windows_client::*;
 use crate::world::{World, on_each_store, on_each_store_with};
 
@@ -435,6 +436,31 @@ async fn an_agent_that_wakes_its_device_lets_it_sleep_longer() {
             (told.commands(), find(&told.body, &["Replace", "Item", "Data"]).text.as_str()),
             (vec!["rookery-poll".into()], "1")
         );
+    })
+    .await;
+}
+
+#[actix::test]
+async fn an_expected_host_gives_its_team_to_the_device_that_it_is_and_a_deleted_one_does_not() {
+    on_each_store(async |world| {
+        let team = team(world, "Lab").await;
+        let import = async |serial: &str| {
+            let body = json!({ "hosts": [{ "hardware_serial": serial, "platform": "windows" }], "team_id": team });
+            let imported = world.app.post("/api/v1/fleet/hosts/import", &body).await;
+            assert_eq!(imported.status, StatusCode::OK, "{}", imported.json);
+        };
+        import("PF-0001").await;
+        import("PF-0002").await;
+        let deleted = hosts(world).await[1]["id"].clone();
+        let gone = answer(world.app.admin(Method::DELETE, &format!("/api/v1/fleet/hosts/{deleted}"))).await;
+        assert_eq!(gone.status, StatusCode::OK, "{}", gone.json);
+        for (device, serial, expected) in [("DEV1", "PF-0001", json!(team)), ("DEV2", "PF-0002", Value::Null)] {
+            Pc::enroll(world, device, json!({})).await.meet(serial).await;
+            let known = hosts(world).await;
+            let host = known.iter().find(|host| host["hardware_serial"] == serial).unwrap();
+            assert_eq!((&host["team_id"], &host["mdm"]["enrollment_status"]), (&expected, &json!("On (manual)")));
+        }
+        assert_eq!(hosts(world).await.len(), 2);
     })
     .await;
 }
