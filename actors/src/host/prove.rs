@@ -1,6 +1,8 @@
 //! Which of a host's Windows channels speaks: a certificate that is bound to it, or a digest of the next nonce. The name that a
 //! message gives itself proves nothing.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use entities::StoreError;
 use entities::enrollment_secret::{self, DM_CREDENTIALS};
@@ -13,6 +15,9 @@ use zeroize::Zeroizing;
 use super::certificates::Known;
 use super::{Host, Turn, at_once};
 use crate::ask::Refusal;
+
+/// How long a session goes on with the nonce that it began with: one that was broken off must not stay open to whoever saw its digest.
+const LONGEST_USE: Duration = Duration::from_secs(300);
 
 /// What a device shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,9 +89,10 @@ impl Host {
         let (now, digests) = (self.now(), self.parts.digests.clone());
         let Some(windows) = self.windows(row) else { return Ok(None) };
         let Some(credentials) = &windows.credentials else { return Ok(None) };
-        // The nonce of the session under way is good for all of it.
+        // The nonce of the session under way is good for all of it, unless it lasts too long: then the device is challenged again.
         if let Some(session) = &windows.session
             && let Proof::Digest(nonce) = session.proof()
+            && now.since(session.began_at()) < LONGEST_USE
             && is_proof(digest, credentials, &nonce)
         {
             return Ok(Some(Proven { row, proof: session.proof(), is_new: false }));

@@ -87,7 +87,7 @@ impl Session {
         self.proof
     }
 
-    /// When it began.
+    /// When its device proved itself.
     pub const fn began_at(&self) -> Timestamp {
         self.began_at
     }

@@ -97,8 +97,6 @@ pub struct Item {
     pub format: Option<String>,
     /// `Meta/Type`.
     pub kind: Option<String>,
-    /// `Meta/Size`: of the whole object, in bytes.
-    pub size: Option<u64>,
     /// `Data`; elements in it as they were written.
     pub data: Option<String>,
     /// Whether the rest of the data follows in a later message.
@@ -321,7 +319,6 @@ impl Item {
             source: loc("Source")?,
             format: meta("Format").map(shortened),
             kind: meta("Type").map(shortened),
-            size: meta("Size").and_then(|size| size.parse().ok()),
             data: item.child(NAMESPACE, "Data").map(|data| match data.children.is_empty() {
                 // Chunks of a large object may begin and end with white space.
                 true if item.child(NAMESPACE, "MoreData").is_some() => data.text.clone(),
