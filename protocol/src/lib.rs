@@ -4,7 +4,7 @@
 //! ([`time::Timestamp`]). OpenSSL is allowed, because CMS and SCEP are messages: bytes and keys in, bytes out.
 //!
 //! Start with [`queue`] (what a host is sent next), then [`apple`] and [`windows`] (what devices say), then [`pki`] (who says it). [`webhook`] is
-//! what others are told of it, [`agent`] what other agents than MDM say.
+//! what others are told of it, [`agent`] what other agents than MDM say, [`variables`] what is put into documents when they are delivered.
 
 pub mod agent;
 pub mod apple;
@@ -17,5 +17,6 @@ pub mod redacted;
 mod reference;
 pub mod retry_after;
 pub mod time;
+pub mod variables;
 pub mod webhook;
 pub mod windows;

@@ -119,6 +119,17 @@ pub(crate) fn json() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
+/// Documents with variables in them.
+pub(crate) fn variables() -> Vec<Vec<u8>> {
+    [
+        "<Data><![CDATA[<data id=\"x\" value=\"$FLEET_SECRET_A\"/>]]></Data><!-- ${ROOKERY_SECRET_B} --><Data>&lt;$FLEET_SECRET_C</Data>",
+        "{\"a\":\"${FLEET_VAR_HOST_UUID}\",\"b\":\"$ROOKERY_VAR_HOST_END_USER_IDP_USERNAME_LOCAL_PART\"}",
+        "FLEET_VAR_HOST_PLATFORM",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
 /// Events as rows keep them.
 pub(crate) fn events() -> Vec<Vec<u8>> {
     let bodies = messages().into_iter().filter_map(|body| Some((Message::parse(&body, 1 << 20).ok()?, body)));

@@ -20,6 +20,7 @@ use protocol::pki::signature::{Fast, KnownSigner, SignedMessage, header, verify}
 use protocol::pki::{Certificate, Fingerprint, PublicKey, ServerName, Signer};
 use protocol::retry_after::retry_after;
 use protocol::time::Timestamp;
+use protocol::variables::{self, Escape, Variable};
 use protocol::webhook::{Event, Form, Stamp, Topic, activity};
 use protocol::windows::discovery::{Discover, Version};
 use protocol::windows::enrollment::TokenRequest;
@@ -65,7 +66,7 @@ const DER: Shape = Shape::Der;
 /// All of them.
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
-    target("message", (TEXT, 110), &["message::parse"], seeds::messages, message),
+    target("message", (TEXT, 100), &["message::parse"], seeds::messages, message),
     target("plist", (TEXT, 90), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
     target("report_json", (TEXT, 60), &["json::from_xml"], seeds::messages, report_json),
     target("command", (TEXT, 70), &["command::parse", "command_keys::check"], seeds::commands, command),
@@ -91,6 +92,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("syncml", (TEXT, 30), &["message::parse", "message::dev_info"], windows::seeds, windows::message),
     target("windows_command", (TEXT, 20), &["command::parse", "command::from_body", "wire_id::parse", "result_json::result_json", "credentials::credentials",
         "credentials::digest"], windows::seeds, windows::command),
+    target("variables", (TEXT, 10), &["variables::find", "variables::parse", "variables::render"], seeds::variables, variables),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
 ];
@@ -238,6 +240,22 @@ fn webhook_event(input: &[u8]) {
         for form in [Form::Rookery, Form::MicroMdm] {
             assert!(serde_json::from_slice::<serde_json::Value>(&event.document(form, &stamp)).is_ok());
         }
+    }
+}
+
+/// Whatever is found can be put in, and everything else stays.
+fn variables(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let _ = Variable::parse(text);
+    let found = variables::find(text);
+    for escape in [Escape::Xml, Escape::Markup, Escape::Json, Escape::None] {
+        let rendered = variables::render(text, &|variable| Some(format!("${variable}]]>\"")), escape);
+        assert_eq!(rendered.is_ok(), found.is_ok());
+    }
+    if let Ok(found) = found {
+        assert!(found.iter().all(|one| text[one.range.clone()].starts_with('$')));
+        let unchanged = variables::render(text, &|variable| Some(format!("${{{variable}}}")), Escape::None);
+        assert_eq!(unchanged.map(|text| variables::find(&text).map(|found| found.len())), Ok(Ok(found.len())));
     }
 }
 
