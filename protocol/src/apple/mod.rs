@@ -26,3 +26,6 @@ pub mod refusal;
 pub mod report;
 pub mod request_types;
 pub mod secret;
+pub mod strict_json;
+pub mod uploaded_declaration;
+pub mod uploaded_profile;

@@ -19,7 +19,7 @@ use super::base64_text::{Space, TextError, decode};
 pub use known_signer::{Fast, KnownSigner, SlowReason};
 pub use message::SignedMessage;
 pub use sign::{sign_attached, sign_detached};
-pub use verify::{MAX_INDEFINITE_BYTES, MAX_MESSAGE_BYTES, SignatureError, Verified, verify};
+pub use verify::{MAX_INDEFINITE_BYTES, MAX_MESSAGE_BYTES, SignatureError, Verified, verify, verify_upload};
 
 pub(super) use message::attribute;
 pub(super) use sign::{Signing, issuer_and_serial, signed_data};

@@ -66,13 +66,28 @@ pub fn verify(cms_der: &[u8], detached_body: Option<&[u8]>) -> Result<Verified, 
     verify_allowing(Digest::Sha1, cms_der, detached_body)
 }
 
+/// [`verify`] for a file that an admin uploads, with its content: indefinite lengths may be as long as any other, because the
+/// usual tools sign profiles so.
+pub fn verify_upload(cms: &[u8]) -> Result<Verified, SignatureError> {
+    verify_within(MAX_MESSAGE_BYTES, Digest::Sha1, cms, None)
+}
+
 /// [`verify`] with another weakest digest.
 pub(in crate::pki) fn verify_allowing(
     weakest: Digest,
     cms: &[u8],
     detached_body: Option<&[u8]>,
 ) -> Result<Verified, SignatureError> {
-    let der = definite(cms)?;
+    verify_within(MAX_INDEFINITE_BYTES, weakest, cms, detached_body)
+}
+
+fn verify_within(
+    max_indefinite: usize,
+    weakest: Digest,
+    cms: &[u8],
+    detached_body: Option<&[u8]>,
+) -> Result<Verified, SignatureError> {
+    let der = definite(cms, max_indefinite)?;
     let message = SignedMessage::walk(&der).ok_or(SignatureError::Malformed)?;
     let signer = Certificate::parse(message.certificate).map_err(|_| SignatureError::Malformed)?;
     let digest = check_algorithms(&message, &signer, weakest)?;
@@ -88,14 +103,14 @@ pub(in crate::pki) fn verify_allowing(
 }
 
 /// The message in definite lengths. Only what is not DER yet costs an OpenSSL round trip.
-fn definite(cms: &[u8]) -> Result<Cow<'_, [u8]>, SignatureError> {
+fn definite(cms: &[u8], max_indefinite: usize) -> Result<Cow<'_, [u8]>, SignatureError> {
     if cms.len() > MAX_MESSAGE_BYTES {
         return Err(SignatureError::TooLarge);
     }
     if SignedMessage::walk(cms).is_some() {
         return Ok(Cow::Borrowed(cms));
     }
-    if cms.len() > MAX_INDEFINITE_BYTES {
+    if cms.len() > max_indefinite {
         return Err(SignatureError::TooLarge);
     }
     let der = CmsContentInfo::from_der(cms).and_then(|parsed| parsed.to_der());

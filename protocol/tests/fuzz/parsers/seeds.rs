@@ -130,6 +130,29 @@ pub(crate) fn variables() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
+/// What admins upload for Apple devices: plain, with variables, signed.
+pub(crate) fn uploaded_profiles() -> Vec<Vec<u8>> {
+    const PLAIN: &str = "<?xml version=\"1.0\"?><plist version=\"1.0\"><dict><key>PayloadType</key><string>Configuration</string>\
+        <key>PayloadVersion</key><integer>1</integer><key>PayloadIdentifier</key><string>com.example.p</string><key>PayloadUUID</key>\
+        <string>A</string><key>PayloadDisplayName</key><string>P</string><key>PayloadScope</key><string>User</string><key>PayloadContent</key>\
+        <array><dict><key>PayloadType</key><string>com.apple.MCX</string><key>PayloadVersion</key><integer>1</integer>\
+        <key>PayloadIdentifier</key><string>com.example.d</string><key>PayloadUUID</key><string>B</string><key>Setting</key><data>AAAA</data>\
+        </dict></array></dict></plist>";
+    let signed = sign_attached(PLAIN.as_bytes(), &KEYS.ec, &[]).unwrap();
+    vec![PLAIN.into(), PLAIN.replace("AAAA", "$FLEET_SECRET_A${ROOKERY_SECRET_B}").into(), signed]
+}
+
+/// Declarations.
+pub(crate) fn declarations() -> Vec<Vec<u8>> {
+    [
+        r#"{"Type":"com.apple.activation.simple","Identifier":"a","Payload":{"StandardConfigurations":["c"],"Predicate":"TRUEPREDICATE"}}"#,
+        r#"{"Type":"com.apple.asset.data","Identifier":"s","Payload":{"Reference":{"DataURL":"https://example.com/x"}}}"#,
+        r#"{"Type":"com.apple.configuration.account.mail","Identifier":"c","ServerToken":"t","Payload":{"X":[{"UserIdentityAssetReference":"s"}],"YAssetReferences":["$FLEET_SECRET_A"]}}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
 /// Events as rows keep them.
 pub(crate) fn events() -> Vec<Vec<u8>> {
     let bodies = messages().into_iter().filter_map(|body| Some((Message::parse(&body, 1 << 20).ok()?, body)));

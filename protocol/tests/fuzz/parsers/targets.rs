@@ -11,7 +11,9 @@ use protocol::apple::enrollment_profile::EnrollmentProfile;
 use protocol::apple::message::Message;
 use protocol::apple::profile::Profile;
 use protocol::apple::push::{Answer, Feedback, is_topic};
-use protocol::apple::{json, platform, plist};
+use protocol::apple::uploaded_declaration::UploadedDeclaration;
+use protocol::apple::uploaded_profile::UploadedProfile;
+use protocol::apple::{json, platform, plist, strict_json};
 use protocol::ids::{CommandUuid, hardware_uuid, serial_number};
 use protocol::pki::authority::Authority;
 use protocol::pki::scep::client::{Request as ClientRequest, read_ca_certificates};
@@ -26,6 +28,7 @@ use protocol::windows::discovery::{Discover, Version};
 use protocol::windows::enrollment::TokenRequest;
 use protocol::windows::token::AccessToken;
 use protocol::windows::{policy, soap};
+use protocol::{profile_name, upload};
 
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
@@ -67,13 +70,13 @@ const DER: Shape = Shape::Der;
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
     target("message", (TEXT, 100), &["message::parse"], seeds::messages, message),
-    target("plist", (TEXT, 90), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
-    target("report_json", (TEXT, 60), &["json::from_xml"], seeds::messages, report_json),
+    target("plist", (TEXT, 80), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
+    target("report_json", (TEXT, 50), &["json::from_xml"], seeds::messages, report_json),
     target("command", (TEXT, 70), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
     target("status", (TEXT, 50), &["declarative::parse"], seeds::json, status),
-    target("apns", (TEXT, 60), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
+    target("apns", (TEXT, 50), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
     target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
     target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key"], seeds::agents, agent),
     target("windows_enrollment", (TEXT, 40), &["soap::read", "token::read", "discovery::parse"], seeds::windows_enrollment, windows_enrollment),
@@ -93,6 +96,9 @@ pub(crate) static TARGETS: &[Target] = &[
     target("windows_command", (TEXT, 20), &["command::parse", "command::from_body", "wire_id::parse", "result_json::result_json", "credentials::credentials",
         "credentials::digest"], windows::seeds, windows::command),
     target("variables", (TEXT, 10), &["variables::find", "variables::parse", "variables::render"], seeds::variables, variables),
+    target("uploaded_profile", (TEXT, 20), &["uploaded_profile::parse", "verify::verify_upload", "upload::sniff", "profile_name::check_name"],
+        seeds::uploaded_profiles, uploaded_profile),
+    target("uploaded_declaration", (TEXT, 10), &["uploaded_declaration::parse", "strict_json::parse"], seeds::declarations, uploaded_declaration),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
 ];
@@ -256,6 +262,33 @@ fn variables(input: &[u8]) {
         assert!(found.iter().all(|one| text[one.range.clone()].starts_with('$')));
         let unchanged = variables::render(text, &|variable| Some(format!("${{{variable}}}")), Escape::None);
         assert_eq!(unchanged.map(|text| variables::find(&text).map(|found| found.len())), Ok(Ok(found.len())));
+    }
+}
+
+/// What is taken has a name and an identifier, and holds no variables when it is signed.
+fn uploaded_profile(input: &[u8]) {
+    let _ = upload::sniff(input, None);
+    let Ok(profile) = UploadedProfile::parse(input) else { return };
+    assert_eq!(
+        upload::sniff(input, Some("a.mobileconfig")),
+        upload::sniff(input, None),
+        "the first look finds what is taken"
+    );
+    assert!(profile_name::check_name(&profile.name).is_ok() && !profile.identifier.is_empty());
+    assert!(!profile.signed || profile.variables.is_empty());
+}
+
+/// What is taken is JSON, and its identifiers fit.
+fn uploaded_declaration(input: &[u8]) {
+    let strict = strict_json::parse(input, MAX);
+    if let Ok(value) = &strict {
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(input).ok().as_ref(), Some(value));
+    }
+    if let Ok(declaration) = UploadedDeclaration::parse(input) {
+        assert!(strict.is_ok());
+        assert!(
+            declaration.references.iter().chain([&declaration.identifier]).all(|name| (1..=64).contains(&name.len()))
+        );
     }
 }
 
