@@ -2,38 +2,32 @@
 //! others are due from that moment on, and the keeper wakes them. The rows of those at work say that they are due a little
 //! later: by then their devices have usually come, and nobody need look whether the hosts heard of the command.
 
+pub(crate) mod announce;
 pub mod show_pin;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 use entities::Writer;
-use entities::enqueue::{self, After, Answers, Brake, Channel, Enqueue, Queued};
+use entities::enqueue::{self, After, Answers, Brake, Channel, Enqueue};
 use entities::host_action::NewAction;
 use protocol::danger::Danger;
-use protocol::ids::{CommandUuid, Generation, HostId};
-use protocol::queue::{Entry, State};
+use protocol::ids::{CommandUuid, HostId};
 use protocol::time::Timestamp;
 
 use crate::Hosts;
-use crate::ask::{Answer, Handle};
+use crate::ask::Answer;
 use crate::brakes::{BrakesConfig, HOUR};
 use crate::clock::Clock;
-use crate::feed::{Feed, What};
-use crate::host::bodies::KEPT_BYTES;
-use crate::host::enqueued::Enqueued;
-use crate::keeper::{Keeper, Look};
 use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
+use announce::{Announcer, News};
 
 /// How long a command waits for the device's own poll when no push was wanted.
 const NO_PUSH: Duration = Duration::from_secs(300);
-/// When the keeper looks after a host that was at work and was told: it may have ended at that moment.
-const LOOKED_AFTER: Duration = Duration::from_secs(10);
 
 /// The actor.
 pub struct Dispatcher {
@@ -41,9 +35,8 @@ pub struct Dispatcher {
     writer: Writer,
     clock: Clock,
     hosts: Hosts,
-    keeper: Handle<Keeper>,
+    announcer: Announcer,
     brakes: Arc<BrakesConfig>,
-    feed: Feed,
 }
 
 /// What became of a command.
@@ -103,6 +96,19 @@ pub struct Dispatch {
     pub action: Option<NewAction>,
 }
 
+impl Dispatch {
+    fn news(&self, expires_at: Timestamp) -> News {
+        News {
+            uuid: self.uuid.clone(),
+            priority: self.priority,
+            no_blind_resend: self.no_blind_resend,
+            body: self.body.clone(),
+            expires_at,
+            push: self.push,
+        }
+    }
+}
+
 impl Dispatcher {
     /// Starts the actor.
     pub fn launch(parts: &Parts, guard: Guard) -> Recipient<Stop> {
@@ -112,9 +118,8 @@ impl Dispatcher {
             writer: parts.writer.clone(),
             clock: parts.clock.clone(),
             hosts: parts.hosts.clone(),
-            keeper: parts.keeper.clone(),
+            announcer: Announcer::new(parts),
             brakes: parts.config.brakes.clone(),
-            feed: parts.feed.clone(),
         };
         let address = actor.start();
         parts.dispatcher.publish(address.clone(), gauge);
@@ -126,60 +131,6 @@ impl Dispatcher {
         let class = Danger::of(&dispatch.request_type)?;
         let waits_until = now.plus(self.brakes.approve_within).millis();
         Some(Brake { since: now.minus(HOUR).millis(), limit: self.brakes.limit(class), waits_until })
-    }
-
-    /// When the rows of hosts say that they are due.
-    fn due(&self, dispatch: &Dispatch, push_at: Timestamp) -> Due {
-        let at_work = |target: &&Target| dispatch.push && self.hosts.is_resident(target.host);
-        let told = dispatch.channels.iter().filter(at_work).map(|target| target.host).collect();
-        Due { push_at, told }
-    }
-
-    fn tell_hosts(&self, dispatch: &Dispatch, queued: &[Queued], due: &Due, expires_at: Timestamp) {
-        let body = Some(&dispatch.body).filter(|body| body.len() <= KEPT_BYTES).cloned();
-        for made in queued {
-            let entry = Entry {
-                id: made.entry_id,
-                uuid: dispatch.uuid.clone(),
-                priority: dispatch.priority,
-                state: State::Queued,
-                attempts: 0,
-                not_now_tally: 0,
-                sent_at: None,
-                expires_at,
-                after: made.after_id,
-                needs_success: made.needs_success,
-                is_let_down: false,
-                no_blind_resend: dispatch.no_blind_resend,
-            };
-            let host = HostId(made.host_id);
-            let told = Enqueued {
-                enrollment: made.enrollment_id,
-                generation: Generation(made.generation),
-                entry,
-                body: body.clone(),
-                push_at: due.push_at,
-                due_at: due.of(host),
-            };
-            self.hosts.insist(host, told);
-            self.feed.tell(host, self.clock.now(), [What::Command(dispatch.uuid.clone(), State::Queued)]);
-        }
-        if dispatch.push && queued.iter().any(|made| !due.told.contains(&HostId(made.host_id))) {
-            self.keeper.tell(Look);
-        }
-    }
-}
-
-/// When the hosts of a command are due.
-struct Due {
-    push_at: Timestamp,
-    /// Hosts that are at work, and will be told.
-    told: HashSet<HostId>,
-}
-
-impl Due {
-    fn of(&self, host: HostId) -> Timestamp {
-        if self.told.contains(&host) { self.push_at.plus(LOOKED_AFTER) } else { self.push_at }
     }
 }
 
@@ -204,7 +155,9 @@ impl Handler<Dispatch> for Dispatcher {
             TimeToLive::Usual(time) => (now.plus(time), false),
             TimeToLive::Until(moment) => (moment, true),
         };
-        let due = self.due(&dispatch, if dispatch.push { now } else { now.plus(NO_PUSH) });
+        let push_at = if dispatch.push { now } else { now.plus(NO_PUSH) };
+        let hosts = dispatch.channels.iter().map(|target| target.host);
+        let due = self.announcer.due(hosts, dispatch.push, push_at);
         let channel =
             |target: &Target| Channel { enrollment_id: target.enrollment, due_at: due.of(target.host).millis() };
         let rows = Enqueue {
@@ -232,7 +185,7 @@ impl Handler<Dispatch> for Dispatcher {
                 tracing::warn!(hosts, asked_by, "a {} waits for a second admin", dispatch.request_type);
                 return Ok(Dispatched::Held);
             }
-            dispatcher.tell_hosts(&dispatch, &queued.entries, &due, expires_at);
+            dispatcher.announcer.tell(&dispatch.news(expires_at), &queued.entries, &due);
             Ok(Dispatched::Queued)
         }))
     }

@@ -26,6 +26,7 @@ pub mod mailer;
 mod nonce;
 pub mod notary;
 pub mod people;
+pub mod profiles;
 pub mod pusher;
 pub mod registrar;
 pub mod seen;

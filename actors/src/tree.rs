@@ -26,6 +26,8 @@ use crate::locksmith::Locksmith;
 use crate::mailer::{MailConfig, Mailer};
 use crate::notary::Notary;
 use crate::people::People;
+use crate::profiles::contents::Contents;
+use crate::profiles::{self, ProfileManager, ProfilesConfig};
 use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
@@ -52,6 +54,7 @@ pub static TREE: Node<Parts> = Node::Group(
                 Node::Worker("dispatcher", Dispatcher::launch),
                 Node::Worker("brakes", Brakes::launch),
                 Node::Worker("steward", Steward::launch),
+                Node::Worker("profile_manager", ProfileManager::launch),
             ],
         ),
         Node::Group(
@@ -129,6 +132,10 @@ pub struct Parts {
     pub webhooks: Handle<Webhooks>,
     /// Sends mail.
     pub mailer: Handle<Mailer>,
+    /// Brings hosts to have what they shall have.
+    pub profiles: Handle<ProfileManager>,
+    /// What it did.
+    pub profiled: Arc<profiles::Tally>,
 }
 
 /// The settings of all actors.
@@ -154,6 +161,8 @@ pub struct Config {
     pub mail: Arc<MailConfig>,
     /// How long activities are kept; zero: for ever.
     pub keep_activities: Duration,
+    /// See [`ProfilesConfig`].
+    pub profiles: Arc<ProfilesConfig>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.
@@ -201,6 +210,10 @@ pub struct Front {
     pub pushes: Arc<apns::Tally>,
     /// What was written.
     pub written: Arc<entities::Tally>,
+    /// Brings hosts to have what they shall have.
+    pub profiles: Handle<ProfileManager>,
+    /// What it did.
+    pub profiled: Arc<profiles::Tally>,
 }
 
 impl Parts {
@@ -228,6 +241,8 @@ impl Parts {
             deliveries: self.deliveries.clone(),
             pushes: self.pushes.clone(),
             written: self.writer.tally(),
+            profiles: self.profiles.clone(),
+            profiled: self.profiled.clone(),
         }
     }
 
@@ -271,6 +286,8 @@ impl Parts {
             authority: Handle::default(),
             registrar: Handle::default(),
             webhooks: Handle::default(),
+            profiles: Handle::default(),
+            profiled: Arc::default(),
         };
         parts.furnish_hosts(pusher);
         parts
@@ -291,6 +308,7 @@ impl Parts {
             pusher,
             outlets: self.outlets.clone(),
             feed: self.feed.clone(),
+            contents: Contents::default(),
             config: self.config.host.clone(),
         })
     }

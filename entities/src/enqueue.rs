@@ -24,7 +24,7 @@ pub struct Enqueue {
     pub request_type: String,
     /// The document as devices get it.
     pub body: Vec<u8>,
-    /// Who asked.
+    /// Who asked; `None` for the server itself.
     pub created_by: Option<String>,
     /// Higher goes first.
     pub priority: i16,
@@ -154,6 +154,30 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Seals the secrets of a request.
+    pub(crate) fn seal(vault: &Vault, asked: Enqueue) -> Result<Self, StoreError> {
+        let body = command::BODY.seal(vault, &[&asked.uuid], &asked.body)?;
+        let answers = match &asked.answers {
+            Some(Answers { queued, held }) => Some((queued.seal(vault)?, held.seal(vault)?)),
+            None => None,
+        };
+        let action = match &asked.action {
+            Some(action) => Some(SealedAction::seal(vault, action)?),
+            None => None,
+        };
+        Ok(Self { asked, body, answers, action })
+    }
+
+    /// What devices call the command.
+    pub(crate) fn uuid(&self) -> &str {
+        &self.asked.uuid
+    }
+
+    /// Whether an admin asks, who is to be found in the records; the server's own deliveries have records of their own.
+    const fn is_asked(&self) -> bool {
+        self.asked.created_by.is_some()
+    }
+
     /// Whether it may be written together with others: nothing is looked up for it.
     const fn is_plain(&self) -> bool {
         self.asked.brake.is_none() && self.action.is_none()
@@ -166,17 +190,8 @@ impl Request {
 /// # Errors
 /// [`StoreError::Conflict`] when the command's name is taken, the idempotency key was used, or a channel is not enabled.
 pub async fn enqueue(writer: &Writer, asked: Enqueue) -> Result<Enqueued, StoreError> {
-    let vault = writer.vault();
-    let body = command::BODY.seal(vault, &[&asked.uuid], &asked.body)?;
-    let answers = match &asked.answers {
-        Some(Answers { queued, held }) => Some((queued.seal(vault)?, held.seal(vault)?)),
-        None => None,
-    };
-    let action = match &asked.action {
-        Some(action) => Some(SealedAction::seal(vault, action)?),
-        None => None,
-    };
-    writer.enqueue(Request { asked, body, answers, action }).await
+    let request = Request::seal(writer.vault(), asked)?;
+    writer.enqueue(request).await
 }
 
 /// Writes the rows of many requests, with one statement for each kind of row. What a brake may stop is written by itself: how
@@ -241,11 +256,12 @@ async fn apply_alike(
         wakes.extend(asked.wakes(&entries));
         outcomes.push(Enqueued { held, entries });
     }
-    audit::record_all(transaction, vault, requests.iter().map(|request| event_of(&request.asked, held))).await?;
-    let said = requests
-        .iter()
-        .zip(&outcomes)
-        .map(|(Request { asked, .. }, outcome)| (asked.created_by.as_deref(), asked.now, activity_of(asked, outcome)));
+    let asked = requests.iter().filter(|request| request.is_asked());
+    audit::record_all(transaction, vault, asked.map(|request| event_of(&request.asked, held))).await?;
+    let said =
+        requests.iter().zip(&outcomes).filter(|(request, _)| request.is_asked()).map(
+            |(Request { asked, .. }, outcome)| (asked.created_by.as_deref(), asked.now, activity_of(asked, outcome)),
+        );
     activity::record_all(transaction, vault, said.collect()).await?;
     match (brake, requests) {
         (Some(brake), [one]) => hold(transaction, &one.asked, brake, &ids).await?,

@@ -2,9 +2,11 @@
 //!
 //! The writes are what check-in messages lead to; each is one transaction.
 
+use std::collections::BTreeSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query};
-use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder};
+use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder, QuerySelect};
 use zeroize::Zeroizing;
 
 use crate::enrollment_secret::{self, NewSecret};
@@ -134,6 +136,17 @@ pub struct CheckedOut {
     pub at: i64,
     /// What webhooks are to be told.
     pub events: Vec<NewEvent>,
+}
+
+/// Those of these channels that may be sent commands.
+pub(crate) async fn enabled_of(transaction: &Transaction, channels: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
+    let mut enabled = BTreeSet::new();
+    for some in channels.chunks(500) {
+        let rows = Entity::find().select_only().column(Column::Id).filter(Column::Enabled.eq(true));
+        let rows = rows.filter(Column::Id.is_in(some.iter().copied()));
+        enabled.extend(rows.into_tuple::<i64>().all(transaction).await?);
+    }
+    Ok(enabled)
 }
 
 /// The channels of a host.

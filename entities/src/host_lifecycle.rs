@@ -24,7 +24,7 @@ use crate::activity::{self, Activity};
 use crate::host::{self, OFF};
 use crate::queue_entry::{self, CANCELLED, held};
 use crate::vault::Vault;
-use crate::{StoreError, Transaction, agent, enrollment, held_command, host_action, label};
+use crate::{StoreError, Transaction, agent, enrollment, held_command, host_action, host_profile, label};
 
 /// Numbers that one statement names.
 const AT_ONCE: usize = 500;
@@ -43,6 +43,7 @@ pub(crate) async fn reset(
     let channels = channels_of(transaction, &[host_id]).await?;
     queue_entry::end_pending(transaction, &channels, queue_entry::SUPERSEDED, at).await?;
     host_action::forget(transaction, host_id).await?;
+    host_profile::forget(transaction, &[host_id]).await?;
     Entity::update_many()
         .col_expr(Column::Enabled, false.into())
         .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
@@ -99,6 +100,7 @@ pub(crate) async fn turn_off(
     if !whole {
         return Ok(());
     }
+    host_profile::forget(transaction, &[host_id]).await?;
     let host = host::Entity::find_by_id(host_id).filter(host::Column::MdmStatus.ne(OFF)).one(transaction).await?;
     host::set_mdm_status(transaction, host_id, OFF, at).await?;
     let device = Entity::find().filter(Column::Id.is_in(channels.iter().copied())).order_by_asc(Column::Kind);
@@ -139,6 +141,7 @@ pub(crate) async fn delete(
         take_back_all(transaction, &channels_of(transaction, &ids).await?, by, at).await?;
         label::change::forget_hosts(transaction, &ids).await?;
         agent::forget(transaction, &ids).await?;
+        host_profile::forget(transaction, &ids).await?;
     }
     Ok(())
 }

@@ -121,20 +121,19 @@ pub async fn waiting_since(reader: &Reader, channels: Vec<i64>) -> Result<HashMa
 /// # Errors
 /// See [`StoreError`].
 pub async fn park(writer: &Writer, entry_id: i64, now: i64) -> Result<bool, StoreError> {
-    writer
-        .run((entry_id, now), |transaction, (entry_id, now)| {
-            Box::pin(async move {
-                let done = Entity::update_many()
-                    .col_expr(Column::State, PARKED.into())
-                    .col_expr(Column::ChangedAt, now.into())
-                    .filter(Column::Id.eq(entry_id))
-                    .filter(pending())
-                    .exec(transaction)
-                    .await?;
-                Ok(done.rows_affected == 1)
-            })
-        })
-        .await
+    writer.run((entry_id, now), |transaction, (entry_id, now)| Box::pin(set_parked(transaction, entry_id, now))).await
+}
+
+/// The same within somebody else's transaction.
+pub(crate) async fn set_parked(transaction: &Transaction, entry_id: i64, now: i64) -> Result<bool, StoreError> {
+    let done = Entity::update_many()
+        .col_expr(Column::State, PARKED.into())
+        .col_expr(Column::ChangedAt, now.into())
+        .filter(Column::Id.eq(entry_id))
+        .filter(pending())
+        .exec(transaction)
+        .await?;
+    Ok(done.rows_affected == 1)
 }
 
 /// Ends everything that is pending for these channels.

@@ -8,7 +8,7 @@ use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::movers::{Movers, Step};
 use crate::vault::Vault;
-use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, user};
+use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, profile, user};
 
 /// A row of `team`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -131,6 +131,7 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Op
                     .await?;
                 enroll_secret::forget_team(transaction, id).await?;
                 user::change::forget_team(transaction, id).await?;
+                profile::change::forget_team(transaction, id).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;
                 record(transaction, &vault, ("team.delete", "deleted_team"), &team, by, now).await?;
                 Ok(Some(team))

@@ -3,6 +3,8 @@
 
 use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
+use crate::host_profile::report::{self, Reported};
+use crate::host_profile_list::{self, Listed};
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
 use crate::{
@@ -29,6 +31,10 @@ pub struct Turn {
     pub unlocked: Option<i64>,
     /// The channel that ends with this turn, and with it its host's management.
     pub leaves: Option<Leaving>,
+    /// What the device said of commands for profiles.
+    pub profiles: Vec<Reported>,
+    /// Which profiles the device said it has.
+    pub listed: Option<Box<Listed>>,
 }
 
 /// A device whose management ends.
@@ -123,6 +129,9 @@ impl Turn {
             let context: [&dyn std::fmt::Display; 3] = [&orphan.enrollment_id, &orphan.command_uuid, &orphan.status];
             orphan.body = orphan_result::BODY.seal(vault, &context, &orphan.body)?.0;
         }
+        if let Some(listed) = &mut self.listed {
+            listed.seal(vault)?;
+        }
         webhook_event::seal_all(vault, &mut self.events)
     }
 
@@ -130,7 +139,8 @@ impl Turn {
     pub fn is_empty(&self) -> bool {
         let has_rows = !(self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty());
         let nothing_else = self.wake.is_none() && self.unlocked.is_none() && self.leaves.is_none();
-        !has_rows && self.events.is_empty() && nothing_else
+        let no_profiles = self.profiles.is_empty() && self.listed.is_none();
+        !has_rows && self.events.is_empty() && nothing_else && no_profiles
     }
 }
 
@@ -153,6 +163,12 @@ pub(crate) async fn apply(transaction: &Transaction, vault: &Vault, turns: &[&Tu
     host_action::unlocked(transaction, turns.iter().filter_map(|turn| turn.unlocked).collect()).await?;
     for Leaving { host_id, enrollment_id, at } in turns.iter().filter_map(|turn| turn.leaves) {
         host_lifecycle::turn_off(transaction, vault, host_id, &[enrollment_id], true, at).await?;
+    }
+    for reported in turns.iter().flat_map(|turn| &turn.profiles) {
+        report::reported(transaction, reported).await?;
+    }
+    for listed in turns.iter().filter_map(|turn| turn.listed.as_deref()) {
+        host_profile_list::listed(transaction, listed).await?;
     }
     let (mut sooner, mut later) = (Vec::new(), Vec::new());
     for wake in turns.iter().filter_map(|turn| turn.wake) {

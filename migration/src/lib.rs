@@ -25,6 +25,7 @@ mod m20261127_000040_create_agents;
 mod m20261127_000041_create_activities;
 mod m20261127_000050_create_people;
 mod m20261128_000060_create_windows;
+mod m20261128_000070_create_profiles;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000041_create_activities::Migration),
             Box::new(m20261127_000050_create_people::Migration),
             Box::new(m20261128_000060_create_windows::Migration),
+            Box::new(m20261128_000070_create_profiles::Migration),
         ]
     }
 }

@@ -4,7 +4,8 @@
 //! ([`time::Timestamp`]). OpenSSL is allowed, because CMS and SCEP are messages: bytes and keys in, bytes out.
 //!
 //! Start with [`queue`] (what a host is sent next), then [`apple`] and [`windows`] (what devices say), then [`pki`] (who says it). [`webhook`] is
-//! what others are told of it, [`agent`] what other agents than MDM say, [`variables`] what is put into documents when they are delivered.
+//! what others are told of it, [`agent`] what other agents than MDM say, [`profiles`] what a host is sent so that it has what it shall have,
+//! and [`variables`] what is put into what admins upload.
 
 pub mod agent;
 pub mod apple;
@@ -13,6 +14,7 @@ pub mod ids;
 pub mod percent;
 pub mod pki;
 pub mod profile_name;
+pub mod profiles;
 pub mod queue;
 pub mod redacted;
 mod reference;

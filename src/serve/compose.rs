@@ -257,6 +257,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
         egress: Arc::new(settings.egress.to_config()?),
         mail: Arc::new(settings.smtp.to_config()?),
         keep_activities: settings.activities.keep.0,
+        profiles: Arc::default(),
         apns: Arc::new(ApnsConfig { url: settings.apns.url.clone(), root_certificate }),
         authority: Arc::new(AuthorityConfig {
             organization: settings.organization.clone(),

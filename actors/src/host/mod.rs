@@ -23,8 +23,10 @@ pub mod enqueued;
 pub mod enrolled_anew;
 mod life;
 pub mod observe;
+mod profiles;
 pub mod prove;
 pub mod pushed;
+pub(crate) mod render;
 pub mod report;
 pub mod session;
 mod session_end;
@@ -51,6 +53,7 @@ use crate::clock::Clock;
 use crate::digests::Digests;
 use crate::feed::{Feed, What};
 use crate::hosts::{HostGuard, Resident};
+use crate::profiles::contents::Contents;
 use crate::pusher::Pusher;
 use crate::seen::{Seen, Through};
 use crate::singleton::answers;
@@ -70,6 +73,8 @@ pub struct HostConfig {
     pub idle: Duration,
     /// How often Windows devices ask for work.
     pub polls: PollMinutes,
+    /// How long after the device said that it installed profiles it is asked which it has.
+    pub verify_after: Duration,
 }
 
 /// How often a Windows device asks for work, in minutes.
@@ -106,6 +111,8 @@ pub struct HostParts {
     pub outlets: Outlets,
     /// Who watches.
     pub feed: Feed,
+    /// Versions of profiles that are being delivered.
+    pub contents: Contents,
     /// How hosts behave.
     pub config: Arc<HostConfig>,
 }
@@ -178,7 +185,7 @@ impl HostConfig {
     pub fn new(queue: Policy, idle: Duration) -> Self {
         // A Windows device that cannot read a command says nothing about it: three times are enough.
         let windows = Policy { max_attempts: queue.max_attempts.min(3), ..queue.clone() };
-        Self { queue, windows, idle, polls: PollMinutes::default() }
+        Self { queue, windows, idle, polls: PollMinutes::default(), verify_after: Duration::from_secs(2) }
     }
 }
 

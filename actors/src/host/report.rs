@@ -11,7 +11,7 @@ use protocol::queue::{self, Change, Decision, Filing, Heard, OrphanReason, State
 use protocol::time::Timestamp;
 
 use super::window::entry;
-use super::{Host, Sender, Turn, at_once};
+use super::{Host, Sender, Turn, at_once, render};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
 
@@ -95,7 +95,8 @@ impl Host {
         let mut events = self.tell_report(&report.sender, &report.status, report.command.as_ref(), is_idle);
         events.extend(self.tell_ended(row, &decision.changes));
         let unlocked = self.unlocked_by(&report);
-        let mut rows = Rows { events, unlocked, ..rows_of(row, &decision, report, now) };
+        let (profiles, listed) = self.about_profiles(row, &report, &decision);
+        let mut rows = Rows { events, unlocked, profiles, listed, ..rows_of(row, &decision, report, now) };
         let Some(channel) = self.channel(&id) else { return at_once(Ok(None)) };
         let body = decision.next.as_ref().and_then(|next| channel.bodies.get(next.id));
         let handled = decision.next.as_ref().map(|next| next.id).or(rows.results.first().map(|row| row.entry_id));
@@ -119,15 +120,15 @@ impl Host {
         rows: Rows,
         body: Option<Bytes>,
     ) -> Turn<Option<Bytes>> {
-        let (reader, writer, wake) = (self.parts.reader.clone(), self.parts.writer.clone(), rows.wake);
-        let (next, now) = (decision.next.as_ref().map(|next| next.id), self.now());
+        let (parts, host, wake) = (self.parts.clone(), self.id, rows.wake);
+        let (next, now) = (decision.next.as_ref().map(|next| (next.id, next.uuid.clone())), self.now());
         let unlocked = rows.unlocked.is_some();
         let committing = async move {
-            let body = match (next, body) {
-                (Some(entry), None) => Some(read_body(&reader, &writer, entry, now).await?),
-                (_, body) => body,
+            let body = match next {
+                Some(next) => Some(render::handed_out(&parts, host, next, body, now).await?),
+                None => None,
             };
-            writer.host_turn(rows).await?;
+            parts.writer.host_turn(rows).await?;
             Ok(body)
         };
         Box::pin(committing.into_actor(self).map(move |committed, host, context| {

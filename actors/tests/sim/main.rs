@@ -11,6 +11,7 @@ mod apns;
 mod audit;
 mod chaos;
 mod device;
+mod ideal;
 mod random;
 mod real;
 mod seeds;
@@ -33,4 +34,10 @@ fn a_seed_is_the_same_run_each_time() {
     for seed in 1..4 {
         assert_eq!(real::run(seed, false), real::run(seed, false), "seed {seed}");
     }
+}
+
+/// `ROOKERY_SEEDS=500` lives through 10,000 histories.
+#[test]
+fn every_host_comes_to_have_exactly_what_it_shall_have() {
+    seeds::run("ideal", 6, ideal::run);
 }

@@ -138,7 +138,7 @@ impl Drop for Stage {
 }
 
 /// In memory where the machine has a place for that: a run flushes to the disk thousands of times.
-fn fresh_folder() -> PathBuf {
+pub(crate) fn fresh_folder() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
     let folder = base.join(format!("rookery-sim-{}", uuid::Uuid::new_v4()));
@@ -168,7 +168,7 @@ fn template() -> Vec<u8> {
         let (reader, writer) =
             entities::store::open_with(&stage.url(), BEGIN.millis(), &Faults::default()).await.unwrap();
         for number in 0..HOSTS {
-            enroll(&writer, number).await;
+            enroll(&writer, number, "darwin", 0).await;
         }
         drop((reader, writer));
     });
@@ -180,15 +180,16 @@ fn template() -> Vec<u8> {
     std::fs::read(stage.file()).unwrap()
 }
 
-async fn enroll(writer: &entities::Writer, number: usize) {
+/// Enrolls a host of a platform through a channel of this kind.
+pub(crate) async fn enroll(writer: &entities::Writer, number: usize, platform: &str, kind: i16) -> (i64, i64) {
     let (at, udid) = (BEGIN.millis(), udid(number));
-    let description = description(number);
+    let description = host::Description { platform: platform.into(), ..description(number) };
     let host_id = host_admission::admit(writer, description.clone(), udid.clone(), at).await.unwrap();
     issue(writer, number).await;
     let authenticated = Authenticated {
         host_id,
         external_id: udid.clone(),
-        kind: 0,
+        kind,
         fingerprint: fingerprint(number, 0).to_vec(),
         description,
         topic: TOPIC.into(),
@@ -199,7 +200,7 @@ async fn enroll(writer: &entities::Writer, number: usize) {
     let updated = TokenUpdated {
         host_id,
         external_id: udid,
-        kind: 0,
+        kind,
         generation: row.generation,
         topic: TOPIC.into(),
         push_token: vec![u8::try_from(number).unwrap(), 0],
@@ -213,6 +214,7 @@ async fn enroll(writer: &entities::Writer, number: usize) {
         events: vec![],
     };
     enrollment::token_update(writer, updated).await.unwrap();
+    (host_id, row.id)
 }
 
 /// Issues the certificates of a host.

@@ -11,7 +11,7 @@ use super::{BUILT_IN, Column, DYNAMIC, Entity, MANUAL, Model, Rule, member};
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::vault::Vault;
-use crate::{StoreError, Transaction, Writer, host};
+use crate::{StoreError, Transaction, Writer, host, profile_label};
 
 /// Rows that one statement names.
 const AT_ONCE: usize = 500;
@@ -111,6 +111,7 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Ch
                     Some(label) if label.kind == BUILT_IN => return Ok(Changed::BuiltIn),
                     Some(label) => label,
                 };
+                profile_label::break_off(transaction, id).await?;
                 member::Entity::delete_many().filter(member::Column::LabelId.eq(id)).exec(transaction).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;
                 record(transaction, &vault, "label.delete", &label, "deleted_label", by, now).await?;
@@ -208,28 +209,47 @@ pub(crate) async fn hand_over(transaction: &Transaction, from: i64, to: i64) -> 
     add(transaction, labels.into_iter().map(|label| (label, to)).collect()).await
 }
 
-/// A rule is new: it is looked at for all hosts.
+/// A rule is new: it is looked at for all hosts. Only the rows of those whom it makes a difference to are touched.
 async fn look_at_all(transaction: &Transaction, label_id: i64, rule: &Rule) -> Result<(), StoreError> {
-    member::Entity::delete_many().filter(member::Column::LabelId.eq(label_id)).exec(transaction).await?;
     let fitting = host::Entity::find()
         .select_only()
         .expr(Expr::value(label_id))
         .column(host::Column::Id)
         .filter(host::is_there())
         .filter(rule.condition());
+    let known = OnConflict::columns([member::Column::LabelId, member::Column::HostId]).do_nothing().to_owned();
     let insert = Query::insert()
         .into_table(member::Entity)
         .columns([member::Column::LabelId, member::Column::HostId])
         .select_from(fitting.into_query())
         .map_err(|error| StoreError::NotApplied(error.to_string()))?
+        .on_conflict(known)
         .to_owned();
     transaction.execute(&insert).await?;
+    let fitting = host::Entity::find().select_only().column(host::Column::Id);
+    let fitting = fitting.filter(host::is_there()).filter(rule.condition()).into_query();
+    member::Entity::delete_many()
+        .filter(member::Column::LabelId.eq(label_id))
+        .filter(member::Column::HostId.not_in_subquery(fitting))
+        .exec(transaction)
+        .await?;
     Ok(())
 }
 
+/// The same for a manual label.
 async fn replace_hosts(transaction: &Transaction, label_id: i64, hosts: &[i64]) -> Result<(), StoreError> {
-    member::Entity::delete_many().filter(member::Column::LabelId.eq(label_id)).exec(transaction).await?;
-    for some in hosts.chunks(AT_ONCE) {
+    let has = member::Entity::find().select_only().column(member::Column::HostId);
+    let has = has.filter(member::Column::LabelId.eq(label_id)).into_tuple::<i64>().all(transaction).await?;
+    let wanted: BTreeSet<i64> = hosts.iter().copied().collect();
+    let lost: Vec<i64> = has.iter().copied().filter(|host| !wanted.contains(host)).collect();
+    for some in lost.chunks(AT_ONCE) {
+        let these = member::Column::HostId.is_in(some.iter().copied());
+        let lost = member::Entity::delete_many().filter(member::Column::LabelId.eq(label_id)).filter(these);
+        lost.exec(transaction).await?;
+    }
+    let has: BTreeSet<i64> = has.into_iter().collect();
+    let new: Vec<i64> = wanted.difference(&has).copied().collect();
+    for some in new.chunks(AT_ONCE) {
         let there = host::Entity::find().select_only().column(host::Column::Id).filter(host::is_there());
         let there = there.filter(host::Column::Id.is_in(some.iter().copied()));
         let there = there.into_tuple::<i64>().all(transaction).await?;

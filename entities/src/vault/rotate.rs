@@ -7,8 +7,8 @@ use sea_orm::{ConnectionTrait, Order, QueryResult};
 use super::{HEAD_BYTES, KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{
     Reader, StoreError, Transaction, Writer, audit, authority, command, command_result, declarative_status,
-    enroll_secret, enrollment_secret, host_action, idempotency, mail, orphan_result, push_certificate, webhook,
-    webhook_event, webhook_key,
+    enroll_secret, enrollment_secret, host_action, host_profile_list, idempotency, mail, orphan_result,
+    profile_content, push_certificate, secret_variable, webhook, webhook_event, webhook_key,
 };
 
 /// Every sealed column. One that is missing here would keep its old key for ever.
@@ -28,6 +28,9 @@ pub static SEALED: &[&SealedColumn] = &[
     &webhook_event::PAYLOAD,
     &mail::BODY,
     &host_action::PIN,
+    &profile_content::BODY,
+    &host_profile_list::PROFILES,
+    &secret_variable::VALUE,
 ];
 
 /// Rows whose heads are looked at in one step.

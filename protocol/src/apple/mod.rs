@@ -20,6 +20,7 @@ pub mod message;
 pub mod platform;
 pub mod plist;
 pub mod profile;
+pub mod profile_report;
 pub mod push;
 pub mod redact;
 pub mod refusal;

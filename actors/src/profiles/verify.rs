@@ -1,0 +1,82 @@
+//! Asks devices which profiles they have, once they said that they installed some: nobody else tells the server of hosts
+//! without an agent.
+
+use std::collections::BTreeMap;
+
+use entities::enqueue::{Channel, Enqueue};
+use entities::{StoreError, host_profile, host_profile_list, profile};
+use protocol::apple::channel::ChannelKind;
+use protocol::apple::command::Command;
+use protocol::apple::request_types;
+use protocol::ids::HostId;
+use protocol::profiles::list_uuid;
+
+use super::Tally;
+use super::rounds::Desk;
+use crate::dispatcher::announce::News;
+
+/// Hosts that are asked at once.
+const BATCH: u64 = 500;
+
+/// Asks all hosts that are to be asked by now.
+pub(super) async fn ask(desk: &Desk) -> Result<(), StoreError> {
+    loop {
+        let now = desk.clock.now();
+        let hosts = host_profile::hosts_to_verify(&desk.reader, now.millis(), BATCH).await?;
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        ask_some(desk, hosts).await?;
+    }
+}
+
+async fn ask_some(desk: &Desk, hosts: Vec<i64>) -> Result<(), StoreError> {
+    let now = desk.clock.now();
+    let due = desk.announcer.due(hosts.iter().map(|host| HostId(*host)), true, now);
+    let candidates = entities::delivery::read(&desk.reader, hosts.clone()).await?;
+    let mut channels = BTreeMap::new();
+    for (host, candidate) in &candidates {
+        let waits = |scope: i16| {
+            let waiting =
+                |row: &&host_profile::Model| row.scope == scope && row.verify_at.is_some_and(|at| at <= now.millis());
+            candidate.rows.iter().any(|row| waiting(&row))
+        };
+        for channel in &candidate.channels {
+            let scope = match ChannelKind::from_code(channel.kind) {
+                Some(ChannelKind::Device | ChannelKind::UserEnrollmentDevice) => profile::SYSTEM,
+                Some(ChannelKind::User | ChannelKind::UserEnrollment | ChannelKind::SharedIpad) => profile::USER,
+                _ => continue,
+            };
+            if waits(scope) {
+                channels
+                    .insert(channel.id, Channel { enrollment_id: channel.id, due_at: due.of(HostId(*host)).millis() });
+            }
+        }
+    }
+    let uuid = list_uuid(*uuid::Uuid::new_v4().as_bytes());
+    let body = Command::profile_list(uuid.clone(), true).to_xml();
+    let expires_at = now.plus(request_types::facts("ProfileList").time_to_live);
+    let asked = Enqueue {
+        uuid: uuid.as_str().to_owned(),
+        request_type: "ProfileList".to_owned(),
+        body: body.clone(),
+        created_by: None,
+        priority: 0,
+        no_blind_resend: false,
+        expires_at: expires_at.millis(),
+        expires_as_asked: false,
+        after: None,
+        channels: channels.into_values().collect(),
+        brake: None,
+        answers: None,
+        action: None,
+        now: now.millis(),
+    };
+    Tally::add(&desk.tally.asked, asked.channels.len() as u64);
+    // Asked again when no answer comes: the device may be off for long, or the command may be taken back.
+    let again_at = expires_at.millis();
+    let queued = host_profile_list::ask(&desk.writer, hosts, asked, now.millis(), again_at).await?;
+    let news = News { uuid, priority: 0, no_blind_resend: false, body: body.into(), expires_at, push: true };
+    desk.announcer.tell(&news, &queued, &due);
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! What devices report about their profiles, and what is found out about them: rows move on, in the transaction of
+//! whoever learns of it.
+//!
+//! A report is about the command it names: a row that meanwhile is to have another version keeps waiting for that one.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{CaseStatement, ExprTrait};
+
+use super::{Column, Entity, FAILED, INSTALL, PENDING, REMOVE, UNSENT, VERIFIED, VERIFYING};
+use crate::{StoreError, Transaction, Writer, profile, queue_entry};
+
+/// What a device said of a command for profiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// The host.
+    pub host_id: i64,
+    /// The command.
+    pub command_uuid: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How often a failed installation is tried again.
+    pub max_retries: i16,
+    /// When somebody has to look whether the device has what it says; `None` where the device tells by itself.
+    pub verify_at: Option<i64>,
+    /// When it said so.
+    pub at: i64,
+}
+
+/// What came of a command for profiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// It is done, and nothing remains to be looked at.
+    Proven,
+    /// It failed, for this reason.
+    Failed(String),
+    /// It was never done: its time was over, or somebody took it back.
+    Undone,
+}
+
+/// What was found out about one profile of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The profile.
+    pub profile_id: i64,
+    /// What this is about: a row that meanwhile has another one is left alone.
+    pub token: String,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What somebody found who looked at a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The device has it.
+    There,
+    /// The device does not have it, or another version: it is sent again, or fails for this reason.
+    Missing(String),
+    /// It failed, and trying again does not help.
+    Failed(String),
+    /// The device knows of it, and has not said more.
+    Working,
+    /// The device does not have it any more, as it should.
+    Gone,
+}
+
+/// Moves the rows that a command was for.
+pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Result<(), StoreError> {
+    let under_way = || {
+        Entity::update_many()
+            .filter(Column::HostId.eq(report.host_id))
+            .filter(Column::CommandUuid.eq(&report.command_uuid))
+            .col_expr(Column::ChangedAt, report.at.into())
+    };
+    let free = |update: sea_orm::UpdateMany<Entity>| update.col_expr(Column::CommandUuid, Expr::value(None::<String>));
+    let waits = Column::Status.eq(PENDING);
+    match &report.outcome {
+        Outcome::Done | Outcome::Proven => {
+            let is_gone = Entity::delete_many().filter(Column::HostId.eq(report.host_id));
+            let is_gone = is_gone.filter(Column::CommandUuid.eq(&report.command_uuid)).filter(waits.clone());
+            // What devices do with declarations they tell later.
+            let is_gone = is_gone.filter(Column::Operation.eq(REMOVE)).filter(Column::Kind.ne(profile::DECLARATION));
+            is_gone.exec(transaction).await?;
+            let has = |update: sea_orm::UpdateMany<Entity>| {
+                let update = update.col_expr(Column::HadContentId, Expr::col(Column::SentContentId));
+                update.col_expr(Column::AcknowledgedAt, report.at.into())
+            };
+            let (status, verify_at) = match report.outcome {
+                Outcome::Proven => (VERIFIED, None),
+                _ => (VERIFYING, report.verify_at),
+            };
+            // Devices tell of declarations by themselves; the others have to be asked.
+            let asked = CaseStatement::new()
+                .case(Column::Kind.eq(profile::MOBILECONFIG), Expr::value(verify_at))
+                .finally(Expr::value(None::<i64>));
+            let done = free(has(under_way())).filter(waits).col_expr(Column::Status, status.into());
+            done.col_expr(Column::VerifyAt, asked.into()).exec(transaction).await?;
+            free(has(under_way())).col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+        }
+        Outcome::Failed(why) => {
+            let failed = || free(under_way()).filter(waits.clone()).col_expr(Column::Detail, why.as_str().into());
+            let again = failed().filter(Column::Retries.lt(report.max_retries));
+            let again = again.col_expr(Column::Retries, Expr::col(Column::Retries).add(1));
+            again.col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+            failed().col_expr(Column::Status, FAILED.into()).exec(transaction).await?;
+            free(under_way()).col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+        }
+        Outcome::Undone => {
+            free(under_way()).col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what was found on a host; what is missing is sent again at most `max_retries` times.
+pub(crate) async fn found(
+    transaction: &Transaction,
+    host_id: i64,
+    findings: &[Finding],
+    max_retries: i16,
+    at: i64,
+) -> Result<(), StoreError> {
+    for finding in findings {
+        let row = || {
+            Entity::update_many()
+                .filter(Column::HostId.eq(host_id))
+                .filter(Column::ProfileId.eq(finding.profile_id))
+                .filter(Column::Token.eq(&finding.token))
+                .col_expr(Column::ChangedAt, at.into())
+                .col_expr(Column::VerifyAt, Expr::value(None::<i64>))
+        };
+        let installed = || row().filter(Column::Operation.eq(INSTALL));
+        let stands = || installed().filter(Column::Status.is_in([VERIFYING, VERIFIED]));
+        match &finding.found {
+            Found::There => {
+                let there = installed().filter(Column::Status.is_in([PENDING, VERIFYING, VERIFIED, FAILED]));
+                let there = there.col_expr(Column::HadContentId, Expr::col(Column::ContentId));
+                let there = there.col_expr(Column::Detail, "".into()).col_expr(Column::Status, VERIFIED.into());
+                there.filter(Column::Status.ne(VERIFIED).or(Column::VerifyAt.is_not_null())).exec(transaction).await?;
+            }
+            Found::Missing(why) => {
+                let missing = || stands().col_expr(Column::Detail, why.as_str().into());
+                let again = missing().filter(Column::Retries.lt(max_retries));
+                let again = again.col_expr(Column::Retries, Expr::col(Column::Retries).add(1));
+                again.col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+                missing().col_expr(Column::Status, FAILED.into()).exec(transaction).await?;
+            }
+            Found::Failed(why) => {
+                let failed = installed().filter(Column::Status.is_in([PENDING, VERIFYING, VERIFIED]));
+                let failed = failed.col_expr(Column::Detail, why.as_str().into());
+                failed.col_expr(Column::Status, FAILED.into()).exec(transaction).await?;
+            }
+            Found::Working => {
+                let working = installed().filter(Column::Status.is_in([PENDING, VERIFIED]));
+                working.col_expr(Column::Status, VERIFYING.into()).exec(transaction).await?;
+            }
+            Found::Gone => {
+                let gone = Entity::delete_many().filter(Column::HostId.eq(host_id));
+                let gone = gone.filter(Column::ProfileId.eq(finding.profile_id)).filter(Column::Operation.eq(REMOVE));
+                gone.filter(Column::Token.eq(&finding.token)).exec(transaction).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes what somebody else than the device's own report tells of a host, in a transaction of its own.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn find(
+    writer: &Writer,
+    host_id: i64,
+    findings: Vec<Finding>,
+    max_retries: i16,
+    at: i64,
+) -> Result<(), StoreError> {
+    let input = (host_id, findings, max_retries, at);
+    writer
+        .run(input, |transaction, (host_id, findings, max_retries, at)| {
+            Box::pin(async move { found(transaction, host_id, &findings, max_retries, at).await })
+        })
+        .await
+}
+
+/// A command for a profile cannot be made: it is taken out of the way, and what it was for failed for this reason.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn give_up(
+    writer: &Writer,
+    entry_id: i64,
+    host_id: i64,
+    command_uuid: String,
+    why: String,
+    at: i64,
+) -> Result<(), StoreError> {
+    let report = Reported { host_id, command_uuid, outcome: Outcome::Failed(why), max_retries: 0, verify_at: None, at };
+    writer
+        .run((entry_id, report), |transaction, (entry_id, report)| {
+            Box::pin(async move {
+                queue_entry::set_parked(transaction, entry_id, report.at).await?;
+                reported(transaction, &report).await
+            })
+        })
+        .await
+}

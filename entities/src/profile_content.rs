@@ -1,0 +1,164 @@
+//! Table `profile_content`: the versions of profiles, as admins uploaded them. A version stays as long as a host has it.
+
+use openssl::sha::sha256;
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Query;
+use sea_orm::{ActiveValue, ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect};
+
+use crate::vault::{Part, Sealed, SealedColumn, Vault};
+use crate::{Reader, StoreError, Transaction, Writer, host_profile, profile};
+
+/// Sealed by [`insert`]: a profile may hold passwords.
+pub(crate) static BODY: SealedColumn = SealedColumn {
+    table: "profile_content",
+    column: "body",
+    key: &[Part::Number("id")],
+    context: &[Part::Number("profile_id"), Part::Text("checksum")],
+};
+
+/// Versions that are forgotten in one transaction.
+const STEP: u64 = 200;
+
+/// A row of `profile_content`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "profile_content")]
+pub struct Model {
+    /// Row number; never given twice.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// Its profile, which may be gone.
+    pub profile_id: i64,
+    /// The bytes as they were uploaded, sealed.
+    pub body: Sealed,
+    /// SHA-256 of the bytes, in hexadecimal digits.
+    pub checksum: String,
+    /// What changes whenever hosts must get it again: the bytes did, or a secret that they name. 64 hexadecimal digits;
+    /// the server token of a declaration.
+    pub token: String,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// Related rows are read by their own queries.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    fn open(&self, vault: &Vault) -> Result<Vec<u8>, StoreError> {
+        BODY.open(vault, &[&self.profile_id, &self.checksum], &self.body)
+    }
+}
+
+/// SHA-256 of a profile's bytes, in hexadecimal digits.
+pub fn checksum(body: &[u8]) -> String {
+    hex(sha256(body))
+}
+
+/// The token of a content that names secrets which have these revisions.
+pub(crate) fn token(checksum: &str, secrets: &[(String, i64)]) -> String {
+    let mut sorted = secrets.to_vec();
+    sorted.sort_unstable();
+    let mut all = checksum.to_owned();
+    for (name, revision) in sorted {
+        all.push_str(&format!("\n{name}={revision}"));
+    }
+    hex(sha256(all.as_bytes()))
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes a version; returns its row.
+pub(crate) async fn insert(
+    transaction: &Transaction,
+    vault: &Vault,
+    profile_id: i64,
+    body: &[u8],
+    token: String,
+    now: i64,
+) -> Result<i64, StoreError> {
+    let checksum = checksum(body);
+    let body = BODY.seal(vault, &[&profile_id, &checksum], body)?;
+    let row = ActiveModel {
+        id: ActiveValue::NotSet,
+        profile_id: Set(profile_id),
+        body: Set(body),
+        checksum: Set(checksum),
+        token: Set(token),
+        created_at: Set(now),
+    };
+    Ok(Entity::insert(row).exec(transaction).await?.last_insert_id)
+}
+
+/// The bytes of a version; `None` when it is gone.
+///
+/// # Errors
+/// The database does not answer, or the bytes do not open.
+pub async fn body(reader: &Reader, id: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let vault = reader.vault().clone();
+    reader
+        .run(move |database| async move {
+            let row = Entity::find_by_id(id).one(&database).await?;
+            row.map(|row| row.open(&vault)).transpose()
+        })
+        .await
+}
+
+/// The bytes of several versions, by their rows; those that are gone are left out.
+///
+/// # Errors
+/// The database does not answer, or some bytes do not open.
+pub async fn bodies(reader: &Reader, ids: Vec<i64>) -> Result<Vec<(Model, Vec<u8>)>, StoreError> {
+    let vault = reader.vault().clone();
+    reader
+        .run(move |database| async move {
+            let rows = Entity::find().filter(Column::Id.is_in(ids)).order_by_asc(Column::Id).all(&database).await?;
+            rows.into_iter().map(|row| row.open(&vault).map(|body| (row, body))).collect()
+        })
+        .await
+}
+
+/// The same bytes with another token.
+pub(crate) async fn renew(
+    transaction: &Transaction,
+    vault: &Vault,
+    id: i64,
+    token: String,
+    now: i64,
+) -> Result<Option<i64>, StoreError> {
+    let Some(row) = Entity::find_by_id(id).one(transaction).await? else { return Ok(None) };
+    let body = row.open(vault)?;
+    insert(transaction, vault, row.profile_id, &body, token, now).await.map(Some)
+}
+
+/// Forgets versions that no profile and no host has any more, behind a row. Returns where to go on; `None` at the end.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn forget_unused(writer: &Writer, after: i64) -> Result<Option<i64>, StoreError> {
+    writer
+        .run(after, |transaction, after| {
+            Box::pin(async move {
+                let some = Entity::find().select_only().column(Column::Id).filter(Column::Id.gt(after));
+                let some = some.order_by_asc(Column::Id).limit(STEP).into_tuple::<i64>().all(transaction).await?;
+                let has = |column: host_profile::Column| {
+                    Query::select().column(column).from(host_profile::Entity).and_where(column.is_not_null()).to_owned()
+                };
+                let current = Query::select().column(profile::Column::ContentId).from(profile::Entity).to_owned();
+                let unused = Query::delete()
+                    .from_table(Entity)
+                    .and_where(Column::Id.is_in(some.iter().copied()))
+                    .and_where(Column::Id.not_in_subquery(current))
+                    .and_where(Column::Id.not_in_subquery(has(host_profile::Column::ContentId)))
+                    .and_where(Column::Id.not_in_subquery(has(host_profile::Column::HadContentId)))
+                    .and_where(Column::Id.not_in_subquery(has(host_profile::Column::SentContentId)))
+                    .to_owned();
+                transaction.execute(&unused).await?;
+                Ok(some.last().copied().filter(|_| some.len() as u64 == STEP))
+            })
+        })
+        .await
+}
