@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use actors::profiles::decide::decide;
-use entities::store::Faults;
+use entities::fault::Faults;
 use entities::{Reader, Writer, delivery, host_profile, marking};
 use protocol::time::Timestamp;
 
