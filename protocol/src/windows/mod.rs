@@ -5,7 +5,8 @@
 //! queued for whom.
 //!
 //! Enrollment: [`soap`] is the envelope of [`discovery`], [`policy`] and [`enrollment`], in this order; [`provisioning`] is
-//! what an enrolled device is told. Start with [`xml`].
+//! what an enrolled device is told. Management: [`session`] speaks [`syncml`]; [`profile`] is what an administrator wants of a host. Start
+//! with [`xml`].
 
 pub mod discovery;
 pub mod enrollment;
@@ -13,6 +14,7 @@ pub mod enrollment;
 pub(crate) mod fixtures;
 pub mod loc_uri;
 pub mod policy;
+pub mod profile;
 pub mod provisioning;
 pub mod redact;
 pub mod session;

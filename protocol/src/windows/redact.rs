@@ -48,10 +48,12 @@ fn is_secret(item: &Element) -> bool {
     let places = item.children.iter().filter(|child| matches!(child.name.as_str(), "Target" | "Source"));
     let mut addresses = places.flat_map(|place| &place.children).map(|uri| canonical(&uri.text));
     let has_data = item.children.iter().any(|child| child.name == "Data");
-    has_data
-        && addresses.any(|address| {
-            SECRET.iter().any(|word| address.contains(word)) || PROFILES.iter().any(|tree| address.starts_with(tree))
-        })
+    has_data && addresses.any(|address| is_secret_node(&address))
+}
+
+/// Whether a node, in canonical form, may hold a secret.
+pub(super) fn is_secret_node(node: &str) -> bool {
+    SECRET.iter().any(|word| node.contains(word)) || PROFILES.iter().any(|tree| node.starts_with(tree))
 }
 
 /// Writes an element again; in a secret item its data is hidden.

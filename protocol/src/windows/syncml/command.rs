@@ -4,17 +4,18 @@
 //! and written anew, so that a device never sees what somebody else typed. `CmdID`s are this server's: the command's name, and
 //! behind it the number of the operation ([`WireId`]).
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::message::{Item, MessageError};
 use super::{MAX_NAME_CHARS, METINF, NAMESPACE, WireId};
 use crate::danger::Danger;
 use crate::ids::CommandUuid;
-use crate::windows::loc_uri::canonical;
+use crate::windows::loc_uri::{Scope, canonical, scope};
 use crate::windows::xml::{self, Document, Element, Fault, Writer};
 
 /// Operations of one command, children counted.
-pub(super) const MAX_OPERATIONS: usize = 256;
+pub const MAX_OPERATIONS: usize = 512;
 /// The longest name of a Windows command, in characters.
 const MAX_UUID_CHARS: usize = 64;
 /// What `Format` may say (OMA-TS-DM_StdObj, and Windows).
@@ -46,6 +47,8 @@ pub struct Operation {
     pub items: Vec<Item>,
     /// What an `Atomic` is made of.
     pub children: Vec<Operation>,
+    /// Whether its failure is none of the command's: what is tidied up, and may not be there, or cannot be. Devices do not see it.
+    pub best_effort: bool,
 }
 
 /// A command.
@@ -161,7 +164,7 @@ impl Command {
     /// # Errors
     /// See [`CommandError`].
     pub fn one(uuid: CommandUuid, verb: Verb, item: Item) -> Result<Self, CommandError> {
-        Self::new(uuid, vec![Operation { verb, items: vec![item], children: Vec::new() }])
+        Self::new(uuid, vec![Operation::on(verb, vec![item])])
     }
 
     /// The command's name.
@@ -183,15 +186,15 @@ impl Command {
     /// Whether it must not be handed out together with an earlier command: that one adds a node which this one is about, too. Where the
     /// node is there already, the `Add` comes again as a `Replace`, and would undo what this one did.
     pub fn must_follow(&self, earlier: &Self) -> bool {
-        let adds = earlier.operations.iter().filter(|one| one.verb == Verb::Add).flat_map(|one| &one.items);
-        let mut added =
-            adds.filter(|item| item.data.is_some()).filter_map(|item| item.target.as_deref()).map(canonical);
-        added.any(|node| self.targets().any(|target| canonical(target) == node))
+        let adds = earlier.all().filter(|(_, one)| one.verb == Verb::Add).flat_map(|(_, one)| &one.items);
+        let added = adds.filter(|item| item.data.is_some()).filter_map(|item| item.target.as_deref());
+        let added: HashSet<String> = added.map(canonical).collect();
+        !added.is_empty() && self.targets().any(|target| added.contains(&canonical(target)))
     }
 
     /// All the nodes that it is about.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
-        self.all().flat_map(|(_, one)| &one.items).filter_map(|item| item.target.as_deref())
+        self.all().flat_map(|(_, one)| one.targets())
     }
 
     /// Whether doing it twice may do harm: whatever executes something.
@@ -201,11 +204,7 @@ impl Command {
 
     /// Whether it is about what belongs to a user: without one it cannot be done.
     pub fn needs_user(&self) -> bool {
-        let of_user = |target: &str| {
-            let target = target.trim_start_matches("./");
-            target.get(..5).is_some_and(|scope| scope.eq_ignore_ascii_case("user/"))
-        };
-        self.targets().any(of_user)
+        self.targets().any(|target| scope(target) == Scope::User)
     }
 
     /// Whether it erases the device.
@@ -220,20 +219,26 @@ impl Command {
 
     /// The operations as a device gets them.
     pub fn body(&self) -> String {
-        let mut writer = Writer::new();
-        let mut index = 0;
-        for operation in &self.operations {
-            operation.write(&mut writer, &self.uuid, &mut index);
-        }
+        let (mut writer, mut next) = (Writer::new(), 0);
+        let mut name = || {
+            next += 1;
+            WireId { uuid: self.uuid.clone(), index: next - 1, replaces: false }
+        };
+        self.operations.iter().for_each(|operation| operation.write(&mut writer, &mut name));
         writer.finish()
     }
 
-    /// The `Add` with this number as a `Replace`, for a device on which its node is there already.
+    /// The `Add` with this number as a `Replace`, or the `Atomic` with every `Add` in it as one, for a device on which a node is there
+    /// already.
     pub fn as_replace(&self, index: usize) -> Option<String> {
-        let (_, operation) = self.all().find(|(number, one)| *number == index && one.verb == Verb::Add)?;
-        let id = WireId { uuid: self.uuid.clone(), index, replaces: true };
-        let mut writer = Writer::new();
-        writer.element(Verb::Replace.as_str(), &[], |replace| operation.write_content(replace, &id));
+        let known =
+            |(number, one): &(usize, &Operation)| *number == index && matches!(one.verb, Verb::Add | Verb::Atomic);
+        let (_, operation) = self.all().find(known)?;
+        let (mut writer, mut next) = (Writer::new(), index);
+        operation.write(&mut writer, &mut || {
+            next += 1;
+            WireId { uuid: self.uuid.clone(), index: next - 1, replaces: true }
+        });
         Some(writer.finish())
     }
 }
@@ -252,16 +257,31 @@ fn read(document: &Document<'_>, element: &Element) -> Result<Operation, Command
     let named = |child: &&Element| !matches!(child.name.as_str(), "CmdID" | "Meta" | "Item" | "NoResp");
     if verb == Verb::Atomic {
         let children = element.children.iter().filter(named).map(|child| read(document, child));
-        return Ok(Operation { verb, items: Vec::new(), children: children.collect::<Result<_, _>>()? });
+        return Ok(Operation::atomic(children.collect::<Result<_, _>>()?));
     }
     if let Some(stray) = element.children.iter().find(named) {
         return Err(CommandError::NotAnOperation(stray.name.chars().take(32).collect()));
     }
     let items = element.children(NAMESPACE, "Item").map(|item| Item::read(document, item, meta));
-    Ok(Operation { verb, items: items.collect::<Result<_, _>>()?, children: Vec::new() })
+    Ok(Operation::on(verb, items.collect::<Result<_, _>>()?))
 }
 
 impl Operation {
+    /// Something that is done to nodes.
+    pub const fn on(verb: Verb, items: Vec<Item>) -> Self {
+        Self { verb, items, children: Vec::new(), best_effort: false }
+    }
+
+    /// Operations that are all done, or none of them.
+    pub const fn atomic(children: Vec<Self>) -> Self {
+        Self { verb: Verb::Atomic, items: Vec::new(), children, best_effort: false }
+    }
+
+    /// The nodes that it is about, without those of its children.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().filter_map(|item| item.target.as_deref())
+    }
+
     fn check(&self) -> Result<(), CommandError> {
         if self.verb == Verb::Atomic {
             let may = |child: &Operation| !matches!(child.verb, Verb::Atomic | Verb::Get);
@@ -276,20 +296,15 @@ impl Operation {
         self.items.iter().try_for_each(Item::check)
     }
 
-    fn write(&self, writer: &mut Writer, uuid: &CommandUuid, index: &mut usize) {
-        let id = WireId { uuid: uuid.clone(), index: *index, replaces: false };
-        *index += 1;
-        writer.element(self.verb.as_str(), &[], |operation| {
-            self.write_content(operation, &id);
-            for child in &self.children {
-                child.write(operation, uuid, index);
-            }
+    /// Writes it, with the names that it is given; one that comes again has every `Add` in it as a `Replace`.
+    fn write(&self, writer: &mut Writer, name: &mut dyn FnMut() -> WireId) {
+        let id = name();
+        let verb = if id.replaces && self.verb == Verb::Add { Verb::Replace } else { self.verb };
+        writer.element(verb.as_str(), &[], |operation| {
+            operation.leaf("CmdID", &[], &id.to_string());
+            self.items.iter().for_each(|item| item.write(operation));
+            self.children.iter().for_each(|child| child.write(operation, name));
         });
-    }
-
-    fn write_content(&self, writer: &mut Writer, id: &WireId) {
-        writer.leaf("CmdID", &[], &id.to_string());
-        self.items.iter().for_each(|item| item.write(writer));
     }
 }
 
@@ -306,7 +321,8 @@ impl Item {
         }
     }
 
-    fn check(&self) -> Result<(), CommandError> {
+    /// Whether a device can be given it.
+    pub(in crate::windows) fn check(&self) -> Result<(), CommandError> {
         let target = self.target.as_deref().unwrap_or_default();
         let sound = !target.is_empty()
             && !target.starts_with('/')
@@ -321,7 +337,7 @@ impl Item {
     }
 
     /// The elements in the order of the DTD: `Target`, `Source`, `Meta`, `Data`.
-    pub(super) fn write(&self, writer: &mut Writer) {
+    pub(in crate::windows) fn write(&self, writer: &mut Writer) {
         let place = |writer: &mut Writer, name, uri: &Option<String>| {
             if let Some(uri) = uri {
                 writer.element(name, &[], |place| place.leaf("LocURI", &[], uri));

@@ -92,7 +92,7 @@ fn operation(form: OperationForm) -> Result<Operation, CommandError> {
     let verb = Verb::parse(&form.verb).ok_or_else(unknown)?;
     if verb == Verb::Atomic {
         let children = form.operations.into_iter().map(operation).collect::<Result<_, _>>()?;
-        return Ok(Operation { verb, items: Vec::new(), children });
+        return Ok(Operation::atomic(children));
     }
     let data = match form.data {
         None | Some(Json::Null) => None,
@@ -104,7 +104,7 @@ fn operation(form: OperationForm) -> Result<Operation, CommandError> {
     let format = form.format.or_else(guessed);
     let kind = form.kind.or_else(|| format.is_some().then(|| "text/plain".to_owned()));
     let item = Item { target: Some(form.target), format, kind, data, ..Item::default() };
-    Ok(Operation { verb, items: vec![item], children: Vec::new() })
+    Ok(Operation::on(verb, vec![item]))
 }
 
 fn install_msi(uuid: CommandUuid, package: MsiForm) -> Result<Command, CommandError> {
@@ -121,8 +121,7 @@ fn install_msi(uuid: CommandUuid, package: MsiForm) -> Result<Command, CommandEr
     let target = format!("./Device/Vendor/MSFT/EnterpriseDesktopAppManagement/MSI/%7B{code}%7D/DownloadInstall");
     let node = Item { target: Some(target.clone()), ..Item::default() };
     let job = Item::of(target, "xml", &msi_job(&code, &package));
-    let one = |verb, item| Operation { verb, items: vec![item], children: Vec::new() };
-    Command::new(uuid, vec![one(Verb::Add, node), one(Verb::Exec, job)])
+    Command::new(uuid, vec![Operation::on(Verb::Add, vec![node]), Operation::on(Verb::Exec, vec![job])])
 }
 
 fn msi_job(code: &str, package: &MsiForm) -> String {

@@ -300,7 +300,7 @@ fn original_error(status: &Element) -> Option<String> {
 
 impl Item {
     /// Reads an item; what it does not say of its data, its command's `Meta` says.
-    pub(super) fn read(
+    pub(in crate::windows) fn read(
         document: &Document<'_>,
         item: &Element,
         of_command: Option<&Element>,

@@ -19,11 +19,11 @@ mod wire_id;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, CommandError, Operation, Verb};
+pub use command::{Command, CommandError, MAX_OPERATIONS, Operation, Verb};
 pub use message::{Alert, Header, Item, Message, MessageError, Received, Results, Status, short};
 pub use outcome::{Heard, OpenCommand, Outcome};
 pub use reply::{Challenge, Reply};
-pub use result_json::result_json;
+pub use result_json::{result_json, said};
 pub use wire_id::WireId;
 
 /// The namespace of messages.

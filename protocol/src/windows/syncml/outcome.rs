@@ -1,13 +1,14 @@
 //! What a device says about one command, gathered until it is the last word.
 //!
 //! A command is answered when each of its operations is. Of an `Atomic` its own `Status` decides: some devices send no other.
-//! An `Add` whose node is there already (418) is done again as a `Replace`, once.
+//! An `Add` whose node is there already (418) is done again as a `Replace`, once; so is an `Atomic` that failed for it, with every `Add`
+//! in it.
 
 use std::sync::Arc;
 
 use super::NAMESPACE;
 use super::WireId;
-use super::command::{Command, Verb};
+use super::command::{Command, MAX_OPERATIONS, Operation, Verb};
 use super::message::{Item, Message, Received, Results, Status};
 use crate::ids::CommandUuid;
 use crate::queue::Answer;
@@ -16,7 +17,9 @@ use crate::windows::xml::Writer;
 /// What is kept of the results of one command, in bytes.
 const MAX_RESULT_BYTES: usize = 4 * 1024 * 1024;
 /// Statuses that are kept of one command.
-const MAX_STATUSES: usize = 512;
+const MAX_STATUSES: usize = 2 * MAX_OPERATIONS;
+/// Failures that are named.
+const MAX_NAMED: usize = 16;
 
 /// A command that a device has, and what it said about it so far.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub struct Outcome {
     pub status: String,
     /// The statuses and results, as one `SyncBody`.
     pub body: String,
+    /// What failed, node by node, for people; empty where nothing did.
+    pub detail: String,
 }
 
 /// What a message leads to for one command.
@@ -88,12 +93,16 @@ impl OpenCommand {
         if !again.is_empty() {
             return Heard::Again(again);
         }
-        let waits_for_results = |Top { index, verb, .. }| {
-            verb == Verb::Get && self.code(index) == Some(200) && !message.is_final && !self.has_results(index)
+        let waits_for_results = |one: &Top<'_>| {
+            let index = one.index;
+            one.operation.verb == Verb::Get
+                && self.code(index) == Some(200)
+                && !message.is_final
+                && !self.has_results(index)
         };
-        let top = self.top();
-        let complete = top.iter().all(|one| self.code(one.index).is_some_and(|code| code != 213));
-        if !complete || self.partial.is_some() || top.into_iter().any(waits_for_results) {
+        let answered = |one: &Top<'_>| self.code(one.index).is_some_and(|code| code != 213);
+        let is_complete = self.partial.is_none() && self.top().all(|one| answered(&one));
+        if !is_complete || self.top().any(|one| waits_for_results(&one)) {
             return Heard::Waiting;
         }
         Heard::Done(self.outcome())
@@ -133,34 +142,46 @@ impl OpenCommand {
         }
     }
 
-    /// `Add`s whose nodes are there already, as `Replace`.
+    /// What could not be done because a node is there already, with `Replace` for each `Add`.
     fn again_as_replace(&mut self) -> Vec<String> {
-        let exists = |one: &Top| one.verb == Verb::Add && one.has_data && self.code(one.index) == Some(418);
-        let new: Vec<usize> = self.top().into_iter().filter(exists).map(|one| one.index).collect();
-        let new: Vec<usize> = new.into_iter().filter(|index| !self.replaced.contains(index)).collect();
-        self.replaced.extend(&new);
+        let command = self.command.clone();
+        let exists = |one: &Top<'_>| !self.replaced.contains(&one.index) && self.is_there_already(one);
+        let new: Vec<Top<'_>> = tops(&command).filter(exists).collect();
+        self.replaced.extend(new.iter().map(|one| one.index));
         // From now on only what is said of the Replace counts.
-        self.statuses.retain(|(id, _)| id.replaces || !new.contains(&id.index));
-        new.into_iter().filter_map(|index| self.command.as_replace(index)).collect()
+        self.statuses.retain(|(id, _)| id.replaces || !new.iter().any(|one| one.holds(id.index)));
+        new.into_iter().filter_map(|one| command.as_replace(one.index)).collect()
     }
 
-    /// The operations that need an answer, by their numbers.
-    fn top(&self) -> Vec<Top> {
-        let mut next = 0;
-        let numbered = self.command.operations().iter().map(|operation| {
-            let index = next;
-            next += 1 + operation.children.len();
-            let has_data = operation.items.iter().any(|item| item.data.is_some());
-            Top { index, verb: operation.verb, has_data }
-        });
-        numbered.collect()
+    /// Whether an operation failed, because a node that it adds is there.
+    fn is_there_already(&self, top: &Top<'_>) -> bool {
+        match top.operation.verb {
+            Verb::Add => top.sets_data() && self.code(top.index) == Some(418),
+            Verb::Atomic => {
+                let parts = 1..=top.operation.children.len();
+                let failed = self.code(top.index).is_some_and(|code| !is_success(top.operation, code));
+                let adds = top.operation.children.iter().any(|child| child.verb == Verb::Add);
+                failed && adds && parts.chain([0]).any(|part| self.code(top.index + part) == Some(418))
+            }
+            _ => false,
+        }
+    }
+
+    /// The operations that need an answer.
+    fn top(&self) -> impl Iterator<Item = Top<'_>> {
+        tops(&self.command)
     }
 
     /// The code of an operation, once it is answered: of several, for its items, the worst.
     fn code(&self, index: usize) -> Option<u16> {
-        let replaced = self.replaced.contains(&index);
-        let own = self.statuses.iter().filter(|(id, _)| id.index == index && id.replaces == replaced);
-        own.map(|(_, status)| status.code).max()
+        self.said_of(index).map(|status| status.code).max()
+    }
+
+    /// What is said of an operation; of one that was sent again, what is said of it since.
+    fn said_of(&self, index: usize) -> impl Iterator<Item = &Status> {
+        let replaced = self.top().any(|one| one.holds(index) && self.replaced.contains(&one.index));
+        let own = self.statuses.iter().filter(move |(id, _)| id.index == index && id.replaces == replaced);
+        own.map(|(_, status)| status)
     }
 
     fn has_results(&self, index: usize) -> bool {
@@ -168,12 +189,27 @@ impl OpenCommand {
     }
 
     fn outcome(&self) -> Outcome {
-        let codes: Vec<(Top, u16)> =
-            self.top().into_iter().filter_map(|one| Some((one, self.code(one.index)?))).collect();
-        let failed = codes.iter().find(|(one, code)| !is_success(*one, *code));
-        let code = failed.or(codes.first()).map_or(500, |(_, code)| *code);
-        let answer = if failed.is_some() { Answer::Error } else { Answer::Acknowledged };
-        Outcome { answer, status: code.to_string(), body: self.body() }
+        let codes: Vec<(Top<'_>, u16)> = self.top().filter_map(|one| Some((one, self.code(one.index)?))).collect();
+        let mut failed = codes.iter().filter(|(one, code)| !is_success(one.operation, *code)).peekable();
+        let code = failed.peek().copied().or(codes.first()).map_or(500, |(_, code)| *code);
+        let answer = if failed.peek().is_some() { Answer::Error } else { Answer::Acknowledged };
+        let named: Vec<String> = failed.flat_map(|(one, code)| self.failures(one, *code)).take(MAX_NAMED).collect();
+        Outcome { answer, status: code.to_string(), body: self.body(), detail: named.join(", ") }
+    }
+
+    /// What failed in an operation, node by node; what an `Atomic` did not do because of it is not named.
+    fn failures(&self, top: &Top<'_>, code: u16) -> Vec<String> {
+        let children = top.operation.children.iter().zip(top.index + 1..);
+        let parts = children.chain(top.operation.children.is_empty().then_some((top.operation, top.index)));
+        let failed = parts.flat_map(|(operation, index)| {
+            let is_failure = move |status: &&Status| status.code >= 300 && !is_success(operation, status.code);
+            self.said_of(index).filter(is_failure).flat_map(move |status| {
+                let about = |target: &&str| status.targets.is_empty() || status.targets.iter().any(|one| one == target);
+                operation.targets().filter(about).map(|target| named(target, status.code))
+            })
+        });
+        let failed: Vec<String> = failed.collect();
+        if failed.is_empty() { vec![named(top.operation.verb.as_str(), code)] } else { failed }
     }
 
     /// What was said, as a document of its own: it holds nothing about other commands.
@@ -210,24 +246,52 @@ fn write_status(writer: &mut Writer, id: &WireId, status: &Status) {
     });
 }
 
+fn named(what: &str, code: u16) -> String {
+    format!("{what}: status {code}")
+}
+
 /// An operation that needs an answer.
 #[derive(Clone, Copy)]
-struct Top {
+struct Top<'a> {
     /// Its number.
     index: usize,
-    verb: Verb,
+    operation: &'a Operation,
+}
+
+impl Top<'_> {
+    /// Whether the operation with this number is this one, or a part of it.
+    fn holds(&self, index: usize) -> bool {
+        (self.index..=self.index + self.operation.children.len()).contains(&index)
+    }
+
     /// Whether it sets what its node holds.
-    has_data: bool,
+    fn sets_data(&self) -> bool {
+        sets_data(self.operation)
+    }
+}
+
+fn tops(command: &Command) -> impl Iterator<Item = Top<'_>> {
+    command.operations().iter().scan(0, |next, operation| {
+        let index = *next;
+        *next += 1 + operation.children.len();
+        Some(Top { index, operation })
+    })
+}
+
+fn sets_data(operation: &Operation) -> bool {
+    operation.items.iter().any(|item| item.data.is_some())
 }
 
 /// Whether a code means that an operation did what it was for. 202: Windows goes on with it. 404: what was to be deleted is not
-/// there. 418: a node that was to be there, with nothing in it, is. 214 to 216: cancelled, not executed, rolled back.
-fn is_success(operation: Top, code: u16) -> bool {
+/// there. 418: a node that was to be there, with nothing in it, is. 214 to 216: cancelled, not executed, rolled back. 404, 405 and
+/// 500 of what is tidied up: it is not there, or its provider cannot take it away.
+fn is_success(operation: &Operation, code: u16) -> bool {
     match code {
         214..=216 => false,
         200..=299 => true,
-        404 => operation.verb == Verb::Delete,
-        418 => operation.verb == Verb::Add && !operation.has_data,
+        404 if operation.verb == Verb::Delete => true,
+        418 => operation.verb == Verb::Add && !sets_data(operation),
+        404 | 405 | 500 => operation.best_effort,
         _ => false,
     }
 }

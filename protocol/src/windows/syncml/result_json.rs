@@ -11,15 +11,22 @@ use crate::windows::xml;
 /// # Errors
 /// The bytes are something else.
 pub fn result_json(body: &[u8]) -> Result<Json, MessageError> {
+    let said = said(body)?;
+    let statuses: Vec<Json> = said.iter().filter_map(status).collect();
+    let results: Vec<Json> = said.iter().flat_map(results).collect();
+    Ok(json!({ "statuses": statuses, "results": results }))
+}
+
+/// Reads what was kept of a command, part by part.
+///
+/// # Errors
+/// The bytes are something else.
+pub fn said(body: &[u8]) -> Result<Vec<Received>, MessageError> {
     let document = xml::parse(body, usize::MAX / 2)?;
     if !document.root.is(NAMESPACE, "SyncBody") {
         return Err(MessageError::NotSyncml);
     }
-    let parts = document.root.children.iter().map(|part| Received::read(&document, part));
-    let said = parts.collect::<Result<Vec<_>, _>>()?;
-    let statuses: Vec<Json> = said.iter().filter_map(status).collect();
-    let results: Vec<Json> = said.iter().flat_map(results).collect();
-    Ok(json!({ "statuses": statuses, "results": results }))
+    document.root.children.iter().map(|part| Received::read(&document, part)).collect()
 }
 
 fn status(said: &Received) -> Option<Json> {

@@ -127,7 +127,7 @@ fn what_is_no_command_is_refused() {
     assert_eq!(refusal("<Atomic/>"), CommandError::Atomic);
     assert_eq!(refusal(&format!("<Atomic>{GET}</Atomic>")), CommandError::Atomic);
     assert_eq!(refusal(&format!("<Atomic><Atomic>{ADD}</Atomic></Atomic>")), CommandError::Atomic);
-    assert_eq!(refusal(&GET.repeat(257)), CommandError::Count);
+    assert_eq!(refusal(&GET.repeat(MAX_OPERATIONS + 1)), CommandError::Count);
     assert!(matches!(refusal("</SyncBody><SyncBody>"), CommandError::Unreadable(_)));
     assert!(matches!(refusal("<Get>"), CommandError::Unreadable(_)));
     let format = ADD.replace("int<", "integer<");

@@ -1,7 +1,10 @@
 //! Targets and seeds for what Windows devices, and administrators of theirs, say.
 
+use std::collections::HashSet;
+
 use protocol::ids::CommandUuid;
-use protocol::windows::loc_uri::canonical;
+use protocol::windows::loc_uri::{canonical, scoped};
+use protocol::windows::profile::Profile;
 use protocol::windows::redact::redact;
 use protocol::windows::session::{Proof, Session, Wishes, facts, polls_as_told, reply};
 use protocol::windows::syncml::credentials::{credentials, digest, is_proof};
@@ -71,6 +74,29 @@ pub(crate) fn command(input: &[u8]) {
     assert!(reread.operations().iter().zip(command.operations()).all(|(one, other)| targets(one) == targets(other)));
 }
 
+/// An administrator's profile, and what a device says that its nodes hold: what is taken can be sent, taken away and compared.
+pub(crate) fn profile(input: &[u8]) {
+    let Ok(profile) = Profile::parse(input) else {
+        let _ = Profile::accepted(input).map(|profile| profile.verdict(input));
+        return;
+    };
+    assert_eq!(Profile::accepted(input), Ok(profile.clone()), "what was taken once can be read again");
+    let install = profile.install(uuid(), Some(&profile), &HashSet::new()).unwrap();
+    assert!(Command::from_body(install.body().as_bytes(), uuid()).is_ok());
+    assert!(install.all().all(|(_, one)| !one.best_effort), "a profile takes nothing away that it sets");
+    let kept: HashSet<String> = profile.nodes().collect();
+    assert_eq!(profile.removal(uuid(), &kept), Ok(None));
+    let _ = (profile.removal(uuid(), &HashSet::new()).unwrap(), profile.verification(uuid()).unwrap());
+    for edit in profile.edits() {
+        assert!(!canonical(&edit.target).starts_with("vendor/msft/bitlocker/"), "no reserved node is taken");
+        let data = edit.data.as_deref().unwrap_or_default();
+        let said = format!(
+            "<SyncBody xmlns=\"SYNCML:SYNCML1.2\"><Results><CmdRef>a</CmdRef><Item><Data>{data}</Data></Item></Results></SyncBody>"
+        );
+        let _ = (scoped(&edit.target), profile.verdict(said.as_bytes()));
+    }
+}
+
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     SEEDS.iter().map(|seed| seed.to_vec()).collect()
 }
@@ -91,5 +117,10 @@ static SEEDS: &[&[u8]] = &[
       </Target><Meta><Format xmlns=\"syncml:metinf\">int</Format><Type xmlns=\"syncml:metinf\">text/plain</Type></Meta><Data><![CDATA[<a/>]]>\
       </Data></Item></Add></Atomic>",
     b"<SyncBody xmlns=\"SYNCML:SYNCML1.2\"><Status><CmdRef>a</CmdRef><Cmd>Get</Cmd><Data>200</Data></Status></SyncBody>",
+    b"<!-- x --><Replace><Item><Target><LocURI>./Vendor/MSFT/Policy/ConfigOperations/ADMXInstall/Demo/Policy/F1</LocURI></Target><Meta><Format \
+      xmlns=\"syncml:metinf\">chr</Format></Meta><Data><![CDATA[<policyDefinitions/>]]></Data></Item></Replace><Add><Item><Target><LocURI>\
+      ./Device/Vendor/MSFT/Policy/Config/Demo~Policy~Cat/Beta</LocURI></Target><Data>&lt;enabled/&gt;&lt;data id=\"A\" value=\"1\"/&gt;</Data>\
+      <Meta><Format xmlns=\"syncml:metinf\">chr</Format></Meta></Item></Add><Delete><Item><Target><LocURI>./User/Vendor/MSFT/X</LocURI>\
+      </Target></Item></Delete>",
     b"{\"operations\":[{\"verb\":\"Atomic\",\"operations\":[{\"verb\":\"Replace\",\"target\":\"./A\",\"data\":1}]}]}",
 ];
