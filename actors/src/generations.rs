@@ -32,6 +32,15 @@ impl<K: Eq + Hash, V: Clone, const MOST: usize> Generations<K, V, MOST> {
         }
         self.young.insert(key, value);
     }
+
+    /// Forgets what is remembered under a key.
+    pub(crate) fn forget<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
 }
 
 impl<K, V, const MOST: usize> Default for Generations<K, V, MOST> {
@@ -55,5 +64,7 @@ mod tests {
         assert_eq!((map.recall(&99), map.recall(&1)), (Some(99), None));
         map.insert(0, 7);
         assert_eq!(map.recall(&0), Some(7));
+        map.forget(&0);
+        assert_eq!(map.recall(&0), None);
     }
 }

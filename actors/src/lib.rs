@@ -6,6 +6,7 @@
 //! Start with [`tree`] (everything that runs), then [`host::report`] (one whole turn), then [`hosts`] (how a message finds its
 //! host) and [`supervisor`] (what happens when something dies).
 
+pub mod agents;
 pub mod apns;
 pub mod ask;
 pub mod authority;
@@ -20,6 +21,7 @@ mod generations;
 pub mod host;
 pub mod hosts;
 pub mod housekeeping;
+pub mod inspector;
 pub mod keeper;
 pub mod locksmith;
 pub mod mailer;

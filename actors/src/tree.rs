@@ -10,6 +10,7 @@ use entities::{Reader, Writer};
 use tokio::runtime::Handle as Io;
 
 use crate::Hosts;
+use crate::agents::Agents;
 use crate::apns::{self, Apns, ApnsConfig};
 use crate::ask::Handle;
 use crate::authority::{Authority, AuthorityConfig};
@@ -21,6 +22,7 @@ use crate::egress::EgressConfig;
 use crate::feed::Feed;
 use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
+use crate::inspector::Inspector;
 use crate::keeper::{Crashed, Keeper};
 use crate::locksmith::Locksmith;
 use crate::mailer::{MailConfig, Mailer};
@@ -61,7 +63,11 @@ pub static TREE: Node<Parts> = Node::Group(
             "enrollment",
             Strategy::OneForOne,
             Limit::per_minute(5),
-            &[Node::Worker("authority", Authority::launch), Node::Worker("registrar", Registrar::launch)],
+            &[
+                Node::Worker("authority", Authority::launch),
+                Node::Worker("registrar", Registrar::launch),
+                Node::Worker("inspector", Inspector::launch),
+            ],
         ),
         Node::Group(
             "people",
@@ -102,6 +108,8 @@ pub struct Parts {
     pub trust: Trust,
     /// The memory of digests.
     pub digests: Digests,
+    /// The memory of agents.
+    pub agents: Agents,
     /// Who was seen when.
     pub seen: Seen,
     /// What APNs answered.
@@ -128,6 +136,8 @@ pub struct Parts {
     pub authority: Handle<Authority>,
     /// Admits hosts.
     pub registrar: Handle<Registrar>,
+    /// Writes what agents report.
+    pub inspector: Handle<Inspector>,
     /// Tells others what happened.
     pub webhooks: Handle<Webhooks>,
     /// Sends mail.
@@ -184,6 +194,8 @@ pub struct Front {
     pub trust: Trust,
     /// The memory of digests.
     pub digests: Digests,
+    /// The memory of agents.
+    pub agents: Agents,
     /// Who was seen when.
     pub seen: Seen,
     /// Pushes.
@@ -200,6 +212,8 @@ pub struct Front {
     pub authority: Handle<Authority>,
     /// Admits hosts.
     pub registrar: Handle<Registrar>,
+    /// Writes what agents report.
+    pub inspector: Handle<Inspector>,
     /// Tells others what happened.
     pub webhooks: Handle<Webhooks>,
     /// Who watches.
@@ -228,6 +242,7 @@ impl Parts {
             hosts: self.hosts.clone(),
             trust: self.trust.clone(),
             digests: self.digests.clone(),
+            agents: self.agents.clone(),
             seen: self.seen.clone(),
             apns: self.apns.clone(),
             dispatcher: self.dispatcher.clone(),
@@ -236,6 +251,7 @@ impl Parts {
             people: self.people.clone(),
             authority: self.authority.clone(),
             registrar: self.registrar.clone(),
+            inspector: self.inspector.clone(),
             webhooks: self.webhooks.clone(),
             feed: self.feed.clone(),
             deliveries: self.deliveries.clone(),
@@ -265,6 +281,7 @@ impl Parts {
         let parts = Self {
             trust: Trust::new(reader.clone()),
             digests: Digests::new(reader.clone()),
+            agents: Agents::new(reader.clone()),
             reader,
             writer,
             clock,
@@ -285,10 +302,13 @@ impl Parts {
             mailer: Handle::default(),
             authority: Handle::default(),
             registrar: Handle::default(),
+            inspector: Handle::default(),
             webhooks: Handle::default(),
             profiles: Handle::default(),
             profiled: Arc::default(),
         };
+        let agents = parts.agents.clone();
+        parts.writer.listen(move |news| agents.hear(news));
         parts.furnish_hosts(pusher);
         parts
     }
@@ -305,6 +325,7 @@ impl Parts {
             clock: self.clock.clone(),
             seen: self.seen.clone(),
             digests: self.digests.clone(),
+            agents: self.agents.clone(),
             pusher,
             outlets: self.outlets.clone(),
             feed: self.feed.clone(),

@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::activity::{self, Activity};
 use crate::host::{self, Description};
 use crate::host_admission::{complete, find_or_make};
+use crate::news::{self, News};
 use crate::vault::Vault;
-use crate::{Reader, StoreError, Transaction, Writer};
+use crate::{Reader, StoreError, Transaction, Writer, agent_token};
 
 /// A row of `agent`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -29,6 +30,18 @@ pub struct Model {
     pub orbit_enrolled_at: Option<i64>,
     /// When osquery last enrolled.
     pub osquery_enrolled_at: Option<i64>,
+    /// When the host last reported details.
+    pub detail_at: Option<i64>,
+    /// When somebody asked for details, unless they came since.
+    pub refetch_at: Option<i64>,
+    /// The version of orbit, as it says; empty where it did not.
+    pub orbit_version: String,
+    /// The version of osquery, as it says; empty where it did not.
+    pub osquery_version: String,
+    /// The mail address of who uses the host, as orbit was told; empty where it was not.
+    pub user_email: String,
+    /// The address of the management that the host says it is in: empty for none, `None` where it did not say.
+    pub mdm_url: Option<String>,
 }
 
 /// Related rows are read by their own queries.
@@ -136,6 +149,7 @@ async fn enroll_in(transaction: &Transaction, vault: Vault, enrollment: Enrollme
     });
     known.update_column(Column::Identifier);
     Entity::insert(new).on_conflict(known).exec_without_returning(transaction).await?;
+    news::note(News::Host(row.id));
     Ok(row.id)
 }
 
@@ -155,6 +169,8 @@ async fn by_identifier_alone(
 
 /// Agents of these hosts must enroll again.
 pub(crate) async fn forget(transaction: &Transaction, hosts: &[i64]) -> Result<(), StoreError> {
+    hosts.iter().for_each(|host| news::note(News::Host(*host)));
+    agent_token::forget(transaction, hosts).await?;
     Entity::delete_many().filter(Column::HostId.is_in(hosts.iter().copied())).exec(transaction).await?;
     Ok(())
 }
@@ -164,12 +180,14 @@ pub(crate) async fn hand_over(transaction: &Transaction, from: i64, to: i64) -> 
     if Entity::find_by_id(to).count(transaction).await? > 0 {
         return forget(transaction, &[from]).await;
     }
+    [from, to].into_iter().for_each(|host| news::note(News::Host(host)));
+    agent_token::hand_over(transaction, from, to).await?;
     Entity::update_many().col_expr(Column::HostId, to.into()).filter(Column::HostId.eq(from)).exec(transaction).await?;
     Ok(())
 }
 
 impl Kind {
-    fn column(self) -> Column {
+    pub(crate) fn column(self) -> Column {
         match self {
             Self::Orbit => Column::OrbitKeyHash,
             Self::Osquery => Column::OsqueryKeyHash,

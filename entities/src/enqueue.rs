@@ -11,6 +11,7 @@ use crate::activity::{self, Activity};
 use crate::audit::{self, Event};
 use crate::awaited::Awaited;
 use crate::host_action::{self, NewAction, SealedAction};
+use crate::news::{self, News};
 use crate::turn::{given, in_sizes, values};
 use crate::vault::{Sealed, Vault};
 use crate::{StoreError, Transaction, Writer, command, enrollment, held_command, host_times, idempotency, queue_entry};
@@ -393,7 +394,11 @@ async fn insert_entries(
             .returning(Query::returning().columns(Queued::COLUMNS.into_iter().chain([To::CommandId])))
             .to_owned();
         for row in transaction.query_all(&insert).await? {
-            made.entry(row.try_get_by_index(6)?).or_default().push(Queued::read(&row)?);
+            let queued = Queued::read(&row)?;
+            if !held {
+                news::note(News::Work(queued.host_id));
+            }
+            made.entry(row.try_get_by_index(6)?).or_default().push(queued);
         }
     }
     Ok(made)

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::enqueue::Queued;
+use crate::news::{self, News};
 use crate::queue_entry::{self, CANCELLED, EXPIRED, QUEUED, held};
 use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, command, host, host_times};
@@ -251,6 +252,7 @@ async fn release_some(transaction: &Transaction, row: &Model, most: u64, now: i6
             .to_owned();
         transaction.execute(&update).await?;
     }
+    entries.iter().for_each(|entry| news::note(News::Work(entry.host_id)));
     host_times::wake_for_work(transaction, entries.iter().map(|entry| (entry.host_id, now)).collect()).await?;
     let command = command::Entity::find_by_id(row.command_id).select_only().column(command::Column::Uuid);
     Ok(Released {

@@ -6,6 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{QueryOrder, QuerySelect};
 
+use crate::news::{self, News};
 use crate::queue_window::{self, Window};
 use crate::{
     Reader, StoreError, Transaction, enrollment, host_action, identity, team, windows_enrollment, windows_host,
@@ -233,6 +234,7 @@ pub(crate) async fn set_mdm_status(
     status: i16,
     now: i64,
 ) -> Result<(), StoreError> {
+    news::note(News::Host(host_id));
     Entity::update_many()
         .col_expr(Column::MdmStatus, status.into())
         .col_expr(Column::UpdatedAt, now.into())

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::activity::{self, Activity, chronicle};
 use crate::audit::Event;
 use crate::host::{self, Column, Description, Entity, Model, OFF, PENDING};
+use crate::news::{self, News};
 use crate::{StoreError, Transaction, Writer, agent, enrollment, label, team};
 
 /// Devices that an admin knows, before they spoke to us.
@@ -209,7 +210,12 @@ pub(crate) async fn meet(transaction: &Transaction, own: Model, serial: &str, no
 
 /// Puts everything of one row into another one, and takes the row away. A row with enrollments stays: its queues and its
 /// certificates are its own.
-async fn absorb(transaction: &Transaction, mut keep: Model, other: Model, now: i64) -> Result<Model, StoreError> {
+pub(crate) async fn absorb(
+    transaction: &Transaction,
+    mut keep: Model,
+    other: Model,
+    now: i64,
+) -> Result<Model, StoreError> {
     let enrolled = enrollment::Entity::find().filter(enrollment::Column::HostId.eq(other.id));
     if enrolled.count(transaction).await? > 0 {
         return Ok(keep);
@@ -256,6 +262,33 @@ pub(crate) async fn complete(
     store(transaction, row, whole, now).await
 }
 
+/// Writes what an agent says about its host: what changes in the course of a host's life. A serial number or UUID is only added
+/// where none is known, because an agent merely claims it.
+pub(crate) async fn refresh(
+    transaction: &Transaction,
+    row: &Model,
+    said: &Description,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut whole = row.clone();
+    for (known, said) in [
+        (&mut whole.hardware_model, &said.hardware_model),
+        (&mut whole.computer_name, &said.computer_name),
+        (&mut whole.os_version, &said.os_version),
+        (&mut whole.build_version, &said.build_version),
+    ] {
+        if !said.is_empty() {
+            known.clone_from(said);
+        }
+    }
+    if whole.platform.is_empty() {
+        whole.platform.clone_from(&said.platform);
+    }
+    whole.uuid = whole.uuid.or_else(|| Some(said.uuid.clone()).filter(|uuid| !uuid.is_empty()));
+    whole.serial = whole.serial.or_else(|| said.serial.clone());
+    store(transaction, row, whole, now).await
+}
+
 /// Writes what a device's management said about it; if it was deleted, it is there again. A serial number or UUID that
 /// another host holds is left to that host.
 pub(crate) async fn describe(
@@ -293,6 +326,7 @@ async fn store(transaction: &Transaction, old: &Model, mut new: Model, now: i64)
     if new == *old {
         return Ok(());
     }
+    news::note(News::Host(old.id));
     let row = host::ActiveModel {
         uuid: Set(new.uuid.clone()),
         serial: Set(new.serial.clone()),

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::activity::{self, Activity};
 use crate::host::{self, OFF};
+use crate::news::{self, News};
 use crate::queue_entry::{self, CANCELLED, held};
 use crate::vault::Vault;
 use crate::{StoreError, Transaction, agent, enrollment, held_command, host_action, host_profile, label};
@@ -40,6 +41,7 @@ pub(crate) async fn reset(
     at: i64,
 ) -> Result<Vec<i64>, StoreError> {
     use enrollment::{Column, Entity};
+    news::note(News::Host(host_id));
     let channels = channels_of(transaction, &[host_id]).await?;
     queue_entry::end_pending(transaction, &channels, queue_entry::SUPERSEDED, at).await?;
     host_action::forget(transaction, host_id).await?;
@@ -90,6 +92,7 @@ pub(crate) async fn turn_off(
     at: i64,
 ) -> Result<(), StoreError> {
     use enrollment::{Column, Entity};
+    news::note(News::Host(host_id));
     queue_entry::end_pending(transaction, channels, queue_entry::SUPERSEDED, at).await?;
     Entity::update_many()
         .col_expr(Column::Enabled, false.into())
@@ -167,6 +170,7 @@ async fn take_back_all(transaction: &Transaction, channels: &[i64], by: &str, at
 
 /// A host that was deleted spoke: it is there again, with the labels that fit it.
 pub(crate) async fn come_back(transaction: &Transaction, host_id: i64, at: i64) -> Result<(), StoreError> {
+    news::note(News::Host(host_id));
     let there = host::ActiveModel { deleted_at: Set(None), updated_at: Set(at), ..Default::default() };
     host::Entity::update_many().set(there).filter(host::Column::Id.eq(host_id)).exec(transaction).await?;
     let row = host::Entity::find_by_id(host_id).one(transaction).await?;

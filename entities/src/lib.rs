@@ -16,6 +16,9 @@
 
 pub mod activity;
 pub mod agent;
+pub mod agent_known;
+pub mod agent_report;
+pub mod agent_token;
 pub mod api_token;
 pub mod audit;
 pub mod authority;
@@ -53,6 +56,7 @@ pub mod label;
 pub mod mail;
 pub mod marking;
 pub mod movers;
+pub mod news;
 pub mod orphan_result;
 pub mod ownership;
 pub mod password_reset;

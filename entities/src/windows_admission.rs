@@ -21,7 +21,7 @@ use crate::{
 /// Enrollments that are looked at because they claim to be the same device.
 const MOST_CLAIMS: u64 = 100;
 /// A device that has been silent for so long since it enrolled, in milliseconds, never got its certificate.
-const UNHEARD: i64 = 600_000;
+pub const UNHEARD: i64 = 600_000;
 
 /// What entitles a device to enroll. Tokens and keys are hashed (SHA-256).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,17 +103,14 @@ pub async fn is_entitled(reader: &Reader, title: &Title, now: i64) -> Result<boo
 }
 
 /// Whether the agent on a host may enroll it: its management is off, or its device never got our answer.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn may_enroll_itself(reader: &Reader, host: host::Model, now: i64) -> Result<bool, StoreError> {
+async fn may_enroll_itself(reader: &Reader, host: host::Model, now: i64) -> Result<bool, StoreError> {
     if host.platform != "windows" || is_off(&host) || was_heard_lately(&host, now) {
         return Ok(host.platform == "windows" && is_off(&host));
     }
     reader.run(move |database| async move { never_spoke(&database, &host, now).await }).await
 }
 
-fn is_off(host: &host::Model) -> bool {
+pub(crate) fn is_off(host: &host::Model) -> bool {
     matches!(host.mdm_status, OFF | PENDING)
 }
 
@@ -123,12 +120,20 @@ fn was_heard_lately(host: &host::Model, now: i64) -> bool {
 
 /// Whether a device has been silent ever since it enrolled: the answer with its certificate was lost.
 async fn never_spoke(database: &impl ConnectionTrait, host: &host::Model, now: i64) -> Result<bool, StoreError> {
+    let since = silent_since(database, host).await?;
+    Ok(since.is_some_and(|since| now.saturating_sub(since) >= UNHEARD))
+}
+
+/// When a host's device enrolled, if it has been silent ever since.
+pub(crate) async fn silent_since(
+    database: &impl ConnectionTrait,
+    host: &host::Model,
+) -> Result<Option<i64>, StoreError> {
     use enrollment::{Column, Entity};
     let live = Entity::find().filter(Column::HostId.eq(host.id)).filter(Column::Kind.eq(windows_host::KIND));
     let live = live.filter(Column::EndedAt.is_null()).order_by_desc(Column::Id).one(database).await?;
     let since = live.and_then(|live| live.enrolled_at);
-    Ok(since
-        .is_some_and(|since| now.saturating_sub(since) >= UNHEARD && host.mdm_seen_at.is_none_or(|seen| seen < since)))
+    Ok(since.filter(|since| host.mdm_seen_at.is_none_or(|seen| seen < *since)))
 }
 
 /// Enrolls a device; `None` when its title is worth nothing any more.

@@ -8,7 +8,7 @@ use sea_orm::{FromQueryResult, QueryOrder, QuerySelect, Set};
 use crate::enrollment;
 use crate::host::{self, Description};
 use crate::windows_enrollment::{Column, Entity, Model};
-use crate::{Database, Reader, StoreError, Transaction, Writer, host_admission, queue_entry};
+use crate::{Database, Reader, StoreError, Transaction, Writer, agent, host_admission, queue_entry};
 
 /// The kind of a Windows channel: the code of `protocol::apple::ChannelKind::Windows`.
 pub const KIND: i16 = 10;
@@ -118,11 +118,8 @@ pub struct Agented {
     pub has_work: bool,
 }
 
-/// The enrollment of a host whose device is managed, for its agent: every agent asks every 30 s.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn of_agent(reader: &Reader, host_id: i64) -> Result<Option<Agented>, StoreError> {
+/// The enrollment of a host whose device is managed, for its agent.
+pub(crate) async fn agented(database: &Database, host_id: i64) -> Result<Option<Agented>, StoreError> {
     let waiting = Query::select()
         .expr(Expr::val(1))
         .from(queue_entry::Entity)
@@ -132,18 +129,45 @@ pub async fn of_agent(reader: &Reader, host_id: i64) -> Result<Option<Agented>, 
         .and_where(queue_entry::pending())
         .and_where(queue_entry::held().not())
         .to_owned();
-    reader
-        .run(move |database| async move {
-            let rows = Entity::find()
-                .select_only()
-                .columns([Column::EnrollmentId, Column::AgentWakes])
-                .column_as(Expr::exists(waiting), "has_work")
-                .join(sea_orm::JoinType::InnerJoin, to_enrollment())
-                .filter(enrollment::Column::HostId.eq(host_id))
-                .filter(enrollment::Column::Enabled.eq(true));
-            Ok(rows.into_model::<Agented>().one(&database).await?)
-        })
-        .await
+    let rows = Entity::find()
+        .select_only()
+        .columns([Column::EnrollmentId, Column::AgentWakes])
+        .column_as(Expr::exists(waiting), "has_work")
+        .join(sea_orm::JoinType::InnerJoin, to_enrollment())
+        .filter(enrollment::Column::HostId.eq(host_id))
+        .filter(enrollment::Column::Enabled.eq(true));
+    Ok(rows.into_model::<Agented>().one(database).await?)
+}
+
+/// An agent says under which name its device speaks to our management. If that device has a host of its own, without an agent and not
+/// yet certain by its serial number, both are one: what the agent's row has goes into the device's, unless they belong to different
+/// teams. A name that several devices claim proves nothing. Returns the agent's host.
+pub(crate) async fn meet_agent(
+    transaction: &Transaction,
+    host_id: i64,
+    device_id: &str,
+    now: i64,
+) -> Result<i64, StoreError> {
+    let claims = Entity::find()
+        .select_only()
+        .column(enrollment::Column::HostId)
+        .column(Column::LinkedAt)
+        .join(sea_orm::JoinType::InnerJoin, to_enrollment())
+        .filter(Column::DeviceId.eq(device_id))
+        .filter(enrollment::Column::EndedAt.is_null())
+        .limit(2);
+    let claims = claims.into_tuple::<(i64, Option<i64>)>().all(transaction).await?;
+    let [(device, None)] = claims.as_slice() else { return Ok(host_id) };
+    let of = async |id: i64| host::Entity::find_by_id(id).filter(host::is_there()).one(transaction).await;
+    let (Some(keep), Some(other)) = (of(*device).await?, of(host_id).await?) else { return Ok(host_id) };
+    let enrolled = enrollment::Entity::find().filter(enrollment::Column::HostId.eq(host_id)).count(transaction).await?;
+    let has_agent = agent::Entity::find_by_id(keep.id).count(transaction).await?;
+    let one_team = keep.team_id.is_none() || other.team_id.is_none() || keep.team_id == other.team_id;
+    let one_serial = keep.serial.is_none() || other.serial.is_none() || keep.serial == other.serial;
+    if keep.id == host_id || enrolled + has_agent > 0 || !one_team || !one_serial {
+        return Ok(host_id);
+    }
+    Ok(host_admission::absorb(transaction, keep, other, now).await?.id)
 }
 
 /// Remembers whether a device's agent starts sessions.

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::enqueue::{self, Enqueued, Request};
+use crate::news::{self, Ear, News};
 use crate::transaction::{begin, savepoint};
 use crate::turn::{self, Turn};
 use crate::vault::Vault;
@@ -35,6 +36,7 @@ pub struct Writer {
     work: mpsc::Sender<Work>,
     vault: Vault,
     tally: Arc<Tally>,
+    ear: Ear,
 }
 
 /// What the writer has done since it started.
@@ -110,6 +112,11 @@ impl Writer {
         &self.vault
     }
 
+    /// Lets somebody be told of what was written, at the moment it is committed. Once.
+    pub fn listen(&self, listener: impl Fn(&[News]) + Send + Sync + 'static) {
+        self.ear.listen(listener);
+    }
+
     /// What the writer has done so far.
     pub fn tally(&self) -> Arc<Tally> {
         self.tally.clone()
@@ -132,13 +139,15 @@ struct Desk {
     vault: Vault,
     epoch: Option<i64>,
     tally: Arc<Tally>,
+    ear: Ear,
 }
 
 /// Starts the writing task on the present runtime; with an epoch, it stops writing when another server takes over.
 pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Writer {
     let (work, mut queue) = mpsc::channel(WAITING);
     let tally = Arc::new(Tally::default());
-    let desk = Desk { database, vault: vault.clone(), epoch, tally: tally.clone() };
+    let ear = Ear::default();
+    let desk = Desk { database, vault: vault.clone(), epoch, tally: tally.clone(), ear: ear.clone() };
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
@@ -147,7 +156,7 @@ pub(crate) fn start(database: Database, vault: Vault, epoch: Option<i64>) -> Wri
             }
         }
     });
-    Writer { work, vault, tally }
+    Writer { work, vault, tally, ear }
 }
 
 type Applied = (Transaction, Vec<Result<(), StoreError>>);
@@ -156,7 +165,8 @@ impl Desk {
     /// One transaction for the whole batch. Where one piece is at fault, a second one, in which it stands alone. False when
     /// nothing could be stored.
     async fn write(&self, mut batch: Vec<Work>) -> bool {
-        let applied = match timeout(DEADLINE, self.apply(&mut batch)).await {
+        let (applied, noted) = news::noting(timeout(DEADLINE, self.apply(&mut batch))).await;
+        let applied = match applied {
             Ok(applied) => applied,
             Err(_) => Err(StoreError::NotApplied("the database did not answer in time".into())),
         };
@@ -164,6 +174,7 @@ impl Desk {
             Ok((transaction, outcomes)) => (outcomes, commit(transaction).await),
             Err(error) => (vec![Ok(()); batch.len()], Err(error)),
         };
+        self.ear.tell(&noted);
         let tally = &self.tally;
         tally.fenced.fetch_or(matches!(end, Err(StoreError::Fenced)), Relaxed);
         let mut stores = false;

@@ -26,6 +26,7 @@ mod m20261127_000041_create_activities;
 mod m20261127_000050_create_people;
 mod m20261128_000060_create_windows;
 mod m20261128_000070_create_profiles;
+mod m20261128_000075_agent_reports;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000050_create_people::Migration),
             Box::new(m20261128_000060_create_windows::Migration),
             Box::new(m20261128_000070_create_profiles::Migration),
+            Box::new(m20261128_000075_agent_reports::Migration),
         ]
     }
 }

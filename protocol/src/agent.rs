@@ -2,6 +2,15 @@
 //! (<https://fleetdm.com/docs/rest-api>, <https://osquery.readthedocs.io/en/stable/deployment/remote/>).
 //!
 //! Both speak JSON, and both grow: what is not known here is passed over. Every text is bounded.
+//!
+//! Here is how they enroll; [`details`] is what they are asked, [`answers`] what they found, [`mac_profiles`] and [`mdm_bridge`] what that
+//! says of profiles, [`orbit`] what else orbit says.
+
+pub mod answers;
+pub mod details;
+pub mod mac_profiles;
+pub mod mdm_bridge;
+pub mod orbit;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

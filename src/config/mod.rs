@@ -4,6 +4,7 @@
 //! bound. Start with [`Settings`]; what each one means for an operator stands in docs/OPERATIONS.md.
 
 mod activities;
+mod agents;
 mod brakes;
 mod listed;
 mod mail;
@@ -23,6 +24,7 @@ use listed::listed;
 use serde::{Deserialize, Serialize};
 
 pub use activities::ActivitySettings;
+pub use agents::AgentSettings;
 pub use brakes::BrakeSettings;
 pub use mail::SmtpSettings;
 pub use oidc::OidcSettings;
@@ -71,6 +73,8 @@ pub struct Settings {
     pub oidc: OidcSettings,
     /// How Windows devices enroll.
     pub windows: WindowsSettings,
+    /// How agents are served.
+    pub agents: AgentSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -302,6 +306,7 @@ impl Default for Settings {
             smtp: SmtpSettings::default(),
             oidc: OidcSettings::default(),
             windows: WindowsSettings::default(),
+            agents: AgentSettings::default(),
             log: LogSettings::default(),
         }
     }

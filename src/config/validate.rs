@@ -62,9 +62,9 @@ impl Settings {
 
 impl Settings {
     /// What is wrong with single parts.
-    fn of_parts(&self) -> [Option<&'static str>; 5] {
+    fn of_parts(&self) -> [Option<&'static str>; 6] {
         let oidc = self.oidc.fault(&self.admin.url);
-        [self.brakes.fault(), self.webhooks.fault(), self.letters(), oidc, self.windows.fault()]
+        [self.brakes.fault(), self.webhooks.fault(), self.letters(), oidc, self.windows.fault(), self.agents.fault()]
     }
 
     /// What is wrong with how letters are sent, and where they lead to.

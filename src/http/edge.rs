@@ -7,6 +7,7 @@ use actors::tree::Front;
 use super::admin::auth::Remembered;
 use super::admin::passwords::Passwords;
 use super::body::Budget;
+use super::device::agent::AgentEdge;
 use super::device::windows_enroll::WindowsEdge;
 use super::identity::Proxies;
 use super::limiter::Limiter;
@@ -25,6 +26,8 @@ pub struct DeviceEdge {
     pub proxies: Proxies,
     /// How Windows devices enroll.
     pub windows: WindowsEdge,
+    /// How agents are served.
+    pub agents: AgentEdge,
     /// Whether users that log in from a network directory are managed (UserAuthenticate is answered).
     pub manage_network_users: bool,
 }

@@ -27,6 +27,7 @@ use crate::config::{Settings, cores, pem};
 use crate::http::admin::auth::Remembered;
 use crate::http::admin::passwords::Passwords;
 use crate::http::body::Budget;
+use crate::http::device::agent::AgentEdge;
 use crate::http::device::windows_enroll::WindowsEdge;
 use crate::http::device::windows_enroll::entra::Entra;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
@@ -181,6 +182,11 @@ impl Bindings {
                 header: device.client_certificate_header.to_ascii_lowercase(),
             },
             manage_network_users: device.manage_network_users,
+            agents: AgentEdge {
+                limiter: Limiter::new(device.trusted_proxies.clone()),
+                detail_interval: settings.agents.detail_interval.0,
+                query_interval: settings.agents.query_interval.0,
+            },
             windows: WindowsEdge {
                 enabled: settings.windows.enabled,
                 limiter: Limiter::new(device.trusted_proxies.clone()),

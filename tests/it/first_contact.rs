@@ -55,7 +55,7 @@ async fn agents_are_known_by_the_keys_that_they_are_given() {
             let ping = world.app.client.head(world.app.device_url("/api/fleet/orbit/ping")).send().await.unwrap();
             assert_eq!(
                 (ping.status(), &ping.headers()["x-fleet-capabilities"]),
-                (StatusCode::OK, &"orbit_endpoints".parse().unwrap())
+                (StatusCode::OK, &"orbit_endpoints,token_rotation,end_user_email".parse().unwrap())
             );
             let enroll = "/api/fleet/orbit/enroll";
             let refused = say(world, enroll, &orbit("S1", "U1", "not a secret of ours")).await;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod activities;
+mod agent_client;
+mod agents;
 mod app;
 mod apple_commands;
 mod apple_enroll;

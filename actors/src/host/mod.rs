@@ -48,6 +48,7 @@ use protocol::pki::Fingerprint;
 use protocol::queue::Policy;
 use protocol::time::Timestamp;
 
+use crate::agents::Agents;
 use crate::ask::{Answer, Refusal};
 use crate::clock::Clock;
 use crate::digests::Digests;
@@ -105,6 +106,8 @@ pub struct HostParts {
     pub seen: Seen,
     /// The nonces of devices without a certificate.
     pub digests: Digests,
+    /// The memory of agents.
+    pub agents: Agents,
     /// Pushes to Apple devices.
     pub pusher: Arc<dyn Pusher>,
     /// Who wants to be told of what.
@@ -311,6 +314,9 @@ impl Host {
     /// What follows from a write: its success, a refusal, or an actor that no longer knows its rows.
     fn settle<T>(&mut self, written: Result<T, StoreError>, context: &mut Context<Self>) -> Answer<T> {
         self.guard.suspect(None);
+        if self.channels.iter().any(|channel| channel.windows.is_some()) {
+            self.parts.agents.forget_work(self.id); // its agent is told whether there is any
+        }
         let rings = std::mem::take(&mut self.rings);
         match written {
             Ok(done) => {

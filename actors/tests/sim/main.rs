@@ -2,11 +2,12 @@
 //!
 //! `ROOKERY_SEEDS=10000` runs more seeds than a usual test run does, `ROOKERY_SEED=7` replays one and prints everything
 //! that happened. The levels: `real` (real actors over a real store) and `store_faults` (the
-//! n-th statement goes wrong, for every n and in every way).
+//! n-th statement goes wrong, for every n and in every way). `agent_polls` counts the statements that polls cost.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin;
+mod agent_polls;
 mod apns;
 mod audit;
 mod chaos;

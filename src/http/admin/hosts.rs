@@ -250,12 +250,12 @@ fn show_channel(channel: &enrollment::Model) -> Value {
     })
 }
 
-pub(super) fn moment(at: Option<i64>) -> String {
+pub(in crate::http) fn moment(at: Option<i64>) -> String {
     at.map_or_else(|| NEVER.to_owned(), |at| Timestamp::from_millis(at).to_rfc3339())
 }
 
 /// Fleet's words for a host's management.
-pub(super) fn mdm_status(status: i16) -> &'static str {
+pub(in crate::http) fn mdm_status(status: i16) -> &'static str {
     match status {
         host::ON_MANUAL => "On (manual)",
         host::ON_AUTOMATIC => "On (automatic)",

@@ -1,5 +1,7 @@
 //! Errors of agents: orbit reads Fleet's shape, osquery its own.
 
+use std::time::Duration;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use actors::ask::Refusal;
@@ -26,6 +28,15 @@ pub enum AgentFault {
     /// 401: the key is none that we gave, or its host was deleted.
     #[error("authentication error: invalid node key")]
     UnknownKey,
+    /// 404: this server does nothing of the kind.
+    #[error("{0}")]
+    NotHere(&'static str),
+    /// 409: another host has this already.
+    #[error("{0}")]
+    Taken(String),
+    /// 429: too many guesses from one address.
+    #[error("too many wrong tokens")]
+    TooOften(Duration),
     /// As for enrolled devices.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -42,6 +53,7 @@ impl From<Refusal> for AgentFault {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Forbidden(why) => Self::Unknown(why),
+            Refusal::Conflict(what) => Self::Taken(what),
             other => Self::Device(other.into()),
         }
     }
@@ -51,6 +63,9 @@ impl ResponseError for AgentError {
     fn status_code(&self) -> StatusCode {
         match &self.fault {
             AgentFault::Unknown(_) | AgentFault::UnknownKey => StatusCode::UNAUTHORIZED,
+            AgentFault::NotHere(_) => StatusCode::NOT_FOUND,
+            AgentFault::Taken(_) => StatusCode::CONFLICT,
+            AgentFault::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             AgentFault::Device(error) => error.status_code(),
         }
     }
@@ -68,7 +83,7 @@ impl ResponseError for AgentError {
             }
         };
         let mut response = HttpResponse::build(status);
-        if let AgentFault::Device(DeviceError::Busy { after, .. }) = &self.fault {
+        if let AgentFault::Device(DeviceError::Busy { after, .. }) | AgentFault::TooOften(after) = &self.fault {
             response.insert_header((header::RETRY_AFTER, seconds(*after)));
         }
         match self.kind {

@@ -174,6 +174,9 @@ pub(crate) fn agents() -> Vec<Vec<u8>> {
         r#"{"enroll_secret":"s","hardware_uuid":"4C4C4544-0043","hardware_serial":"C02XL0GYJGH5","hostname":"h","platform":"darwin","osquery_identifier":"i","computer_name":"Mac","hardware_model":"Mac14,2"}"#,
         r#"{"enroll_secret":"s","host_identifier":"i","host_details":{"os_version":{"platform":"ubuntu","version":"24.04","build":""},"system_info":{"uuid":"U","hardware_serial":"-1","computer_name":"","hostname":"h"}}}"#,
         r#"{"orbit_node_key":"key"}"#,
+        r#"{"orbit_node_key":"key","device_auth_token":"5d2ed1a1-8c4e-4b5c-9f62-1f0f4a1f8f6e","email":"ana@example.com"}"#,
+        r#"{"node_key":"key","queries":{"fleet_detail_query_mdm":[{"enrolled":"true","server_url":"https://x/mdm?a=b","installed_from_dep":"false","payload_identifier":"x"}],"fleet_detail_query_system_info":[{"uuid":"U","hardware_serial":"-1","computer_name":"Mac","hostname":"h"}],"fleet_detail_query_mdm_config_profiles_darwin":[{"display_name":"A","identifier":"a","install_date":"2024-11-25 10:15:00 +0100"}]},"statuses":{"fleet_detail_query_mdm":0,"fleet_detail_query_system_info":"0"}}"#,
+        r#"{"node_key":"key","queries":{"fleet_detail_query_mdm_config_profiles_windows":[{"raw_mdm_command_output":"<SyncML><SyncBody><Status><CmdRef>1</CmdRef><Data>200</Data></Status><Results><CmdRef>1</CmdRef><Item><Data>0</Data></Item></Results></SyncBody></SyncML>"}],"fleet_detail_query_mdm_windows":""},"statuses":{}}"#,
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()

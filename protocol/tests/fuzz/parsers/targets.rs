@@ -78,7 +78,8 @@ pub(crate) static TARGETS: &[Target] = &[
     target("status", (TEXT, 50), &["declarative::parse"], seeds::json, status),
     target("apns", (TEXT, 50), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
     target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
-    target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key"], seeds::agents, agent),
+    target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key",
+        "answers::answers", "orbit::device_token", "orbit::device_user"], seeds::agents, agent),
     target("windows_enrollment", (TEXT, 40), &["soap::read", "token::read", "discovery::parse"], seeds::windows_enrollment, windows_enrollment),
     target("windows_csr", (DER, 10), &["csr::proven_rsa_key"], seeds::requests, windows_csr),
     target("webhook_event", (TEXT, 20), &["mod::decode", "activity::document"], seeds::events, webhook_event),
@@ -302,6 +303,18 @@ fn agent(input: &[u8]) {
         }
     }
     let _ = agent::node_key(input);
+    if let Ok(said) = agent::orbit::device_token(input) {
+        assert!(agent::orbit::is_device_token(&said.token));
+    }
+    if let Ok(said) = agent::orbit::device_user(input) {
+        assert!(said.email.is_empty() || said.email.contains('@') && said.email.len() <= 254);
+    }
+    if let Ok(found) = agent::answers::answers(input, agent::details::PREFIX) {
+        let vitals = agent::details::vitals(&found);
+        assert!(vitals.computer_name.chars().count() <= 255 && !vitals.os_version.contains(char::is_control));
+        let _ = agent::mac_profiles::installed(&found);
+        let _ = found.of(agent::details::WINDOWS_PROFILES).and_then(agent::mdm_bridge::values);
+    }
 }
 
 /// What a Windows device says while it enrolls.

@@ -1,0 +1,104 @@
+//! Tables `agent` and `host`: what agents report of their hosts, written in one transaction for each report, and only where it
+//! differs from what is known.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue, ActiveValue::Set};
+
+use crate::agent::{ActiveModel, Column, Entity, Model};
+use crate::host::{self, Description};
+use crate::news::{self, News};
+use crate::{Reader, StoreError, Transaction, Writer, host_admission, windows_host};
+
+/// What an agent reports of its host; what it did not say is empty or `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentReport {
+    /// The host.
+    pub host_id: i64,
+    /// What the host is.
+    pub description: Description,
+    /// See [`Model::orbit_version`].
+    pub orbit_version: Option<String>,
+    /// See [`Model::osquery_version`].
+    pub osquery_version: Option<String>,
+    /// See [`Model::mdm_url`].
+    pub mdm_url: Option<String>,
+    /// Under which name its device speaks to our management, where it is a Windows device.
+    pub windows_device_id: Option<String>,
+    /// When.
+    pub at: i64,
+}
+
+/// Writes a report. Its host is up to date then.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn store(writer: &Writer, report: AgentReport) -> Result<(), StoreError> {
+    writer.run(report, |transaction, report| Box::pin(store_in(transaction, report))).await
+}
+
+async fn store_in(transaction: &Transaction, report: AgentReport) -> Result<(), StoreError> {
+    let mut host_id = report.host_id;
+    if let Some(device) = &report.windows_device_id {
+        host_id = windows_host::meet_agent(transaction, host_id, device, report.at).await?;
+    }
+    if let Some(row) = host::Entity::find_by_id(host_id).filter(host::is_there()).one(transaction).await? {
+        host_admission::refresh(transaction, &row, &report.description, report.at).await?;
+    }
+    let known = |said: Option<String>| said.map_or(ActiveValue::NotSet, Set);
+    let row = ActiveModel {
+        detail_at: Set(Some(report.at)),
+        refetch_at: Set(None),
+        orbit_version: known(report.orbit_version),
+        osquery_version: known(report.osquery_version),
+        mdm_url: report.mdm_url.map_or(ActiveValue::NotSet, |url| Set(Some(url))),
+        ..Default::default()
+    };
+    change(transaction, host_id, row).await
+}
+
+/// Somebody wants details of a host now: its agent is asked when it comes next. `false`: it has no agent.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn refetch(writer: &Writer, host_id: i64, now: i64) -> Result<bool, StoreError> {
+    writer
+        .run((host_id, now), |transaction, (host_id, now)| {
+            Box::pin(async move {
+                if Entity::find_by_id(host_id).count(transaction).await? == 0 {
+                    return Ok(false);
+                }
+                let row = ActiveModel { refetch_at: Set(Some(now)), ..Default::default() };
+                change(transaction, host_id, row).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+/// Notes who uses a host.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn set_user(writer: &Writer, host_id: i64, email: String) -> Result<(), StoreError> {
+    writer
+        .run((host_id, email), |transaction, (host_id, email)| {
+            Box::pin(async move {
+                change(transaction, host_id, ActiveModel { user_email: Set(email), ..Default::default() }).await
+            })
+        })
+        .await
+}
+
+/// The agents of a host, if it has any.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of_host(reader: &Reader, host_id: i64) -> Result<Option<Model>, StoreError> {
+    reader.run(move |database| async move { Ok(Entity::find_by_id(host_id).one(&database).await?) }).await
+}
+
+async fn change(transaction: &Transaction, host_id: i64, row: ActiveModel) -> Result<(), StoreError> {
+    news::note(News::Host(host_id));
+    Entity::update_many().set(row).filter(Column::HostId.eq(host_id)).exec(transaction).await?;
+    Ok(())
+}
