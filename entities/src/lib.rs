@@ -63,6 +63,7 @@ pub mod password_reset;
 pub mod profile;
 pub mod profile_content;
 pub mod profile_label;
+pub mod profile_list;
 pub mod profile_marking;
 pub mod push_certificate;
 pub mod queue_entry;

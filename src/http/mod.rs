@@ -14,6 +14,7 @@ mod guard;
 pub mod identity;
 pub mod limiter;
 pub mod listen;
+mod multipart;
 pub mod oidc;
 pub mod openapi;
 pub mod ops;
@@ -28,6 +29,7 @@ use actix_web::web::{self, Bytes, Payload, ServiceConfig};
 
 use Permission::*;
 use admin::permission::Permission;
+use admin::profiles;
 use body::Budget;
 use device::agent;
 use device::apple::{mdm, wrong_method};
@@ -227,6 +229,28 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(EnrollSecretsRead), methods: "POST", path: "{base}/windows_enrollment_tokens", handler: || web::to(admin::windows_tokens::make) },
     Route { who: Who::Admin(EnrollSecretsRead), methods: "GET", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::secrets) },
     Route { who: Who::Admin(EnrollSecretsWrite), methods: "POST", path: "{base}/spec/enroll_secret", handler: || web::to(admin::enrollment::replace_secrets) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/configuration_profiles", handler: || web::to(profiles::upload) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/configuration_profiles", handler: || web::to(profiles::list) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/configuration_profiles/summary", handler: || web::to(profiles::summary) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/configuration_profiles/batch", handler: || web::to(profiles::replace) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/configuration_profiles/resend/batch", handler: || web::to(profiles::resend_failed) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/configuration_profiles/{uuid}", handler: || web::to(profiles::by_uuid) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "PATCH", path: "{base}/configuration_profiles/{uuid}", handler: || web::to(profiles::change) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "DELETE", path: "{base}/configuration_profiles/{uuid}", handler: || web::to(profiles::delete) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/configuration_profiles/{uuid}/status", handler: || web::to(profiles::of_profile) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/mdm/profiles", handler: || web::to(profiles::upload) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/mdm/profiles", handler: || web::to(profiles::list) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/mdm/profiles/summary", handler: || web::to(profiles::summary) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/mdm/profiles/batch", handler: || web::to(profiles::replace) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/mdm/profiles/{uuid}", handler: || web::to(profiles::by_uuid) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "DELETE", path: "{base}/mdm/profiles/{uuid}", handler: || web::to(profiles::delete) },
+    Route { who: Who::Admin(ProfilesRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/configuration_profiles", handler: || web::to(profiles::of_host) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/hosts/{id:[0-9]+}/configuration_profiles/{uuid}/resend", handler: || web::to(profiles::resend) },
+    Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/hosts/{id:[0-9]+}/configuration_profiles/resend/{uuid}", handler: || web::to(profiles::resend) },
+    Route { who: Who::Admin(SecretVariables), methods: "PUT", path: "{base}/spec/secret_variables", handler: || web::to(admin::custom_variables::apply) },
+    Route { who: Who::Admin(SecretVariables), methods: "GET", path: "{base}/custom_variables", handler: || web::to(admin::custom_variables::list) },
+    Route { who: Who::Admin(SecretVariables), methods: "POST", path: "{base}/custom_variables", handler: || web::to(admin::custom_variables::create) },
+    Route { who: Who::Admin(SecretVariables), methods: "DELETE", path: "{base}/custom_variables/{id:[0-9]+}", handler: || web::to(admin::custom_variables::delete) },
     Route { who: Who::Admin(Webhooks), methods: "GET", path: "{base}/webhooks", handler: || web::to(admin::webhooks::list) },
     Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks", handler: || web::to(admin::webhooks::create) },
     Route { who: Who::Admin(Webhooks), methods: "GET", path: "{base}/webhooks/{id:[0-9]+}", handler: || web::to(admin::webhooks::get) },

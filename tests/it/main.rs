@@ -26,6 +26,7 @@ mod permissions;
 mod postbox;
 mod postgres;
 mod process;
+mod profiles_api;
 mod push;
 mod receiver;
 mod restored;

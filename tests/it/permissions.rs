@@ -15,6 +15,7 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::people::{ask, done, program, team};
+use crate::profiles_api::{form, form_type, mobileconfig, upload};
 use crate::world::{DEVICE, World, fresh_uuid, on_each_store};
 
 const NOBODY: &str = "/999999";
@@ -35,6 +36,7 @@ struct Subject {
     uuid: String,
     channel: String,
     command: String,
+    profile: String,
     user: i64,
     session: i64,
 }
@@ -72,10 +74,40 @@ fn security_info() -> Command {
 /// The request by which a route is tried.
 fn call(method: &str, path: &str, of: &Subject) -> Call {
     let path = path.replace("{base}", "");
-    let tried = [about_hosts, about_commands, about_teams, about_people, about_accounts, about_others];
+    let tried = [about_profiles, about_hosts, about_commands, about_teams, about_people, about_accounts, about_others];
     let found = tried.iter().find_map(|about| about(method, &path, of));
     assert!(found.is_some(), "say in tests/it/permissions.rs how {method} {path} is tried");
     found.unwrap()
+}
+
+fn about_profiles(method: &str, path: &str, of: &Subject) -> Option<Call> {
+    let Subject { host, team, profile, .. } = of;
+    let of_this = |path: &str| path.replace("{uuid}", profile).replace("{id:[0-9]+}", &host.to_string());
+    Some(match (method, path) {
+        (_, "/spec/secret_variables") => Plain(path.into(), json!({ "secrets": [] })),
+        ("GET" | "POST", "/custom_variables") => Plain(path.into(), json!({})),
+        ("DELETE", "/custom_variables/{id:[0-9]+}") => Plain(format!("/custom_variables{NOBODY}"), Value::Null),
+        ("POST", "/configuration_profiles" | "/mdm/profiles") => {
+            let form = form(&[("team_id", &team.to_string())], Some(("a.exe", b"x")));
+            Names(path.into(), String::from_utf8(form).unwrap().into())
+        }
+        ("GET", path)
+            if ["profiles", "profiles/summary"].iter().any(|end| path.ends_with(end)) && !path.contains("{id") =>
+        {
+            Names(format!("{path}?team_id={team}"), Value::Null)
+        }
+        ("POST", "/configuration_profiles/batch" | "/mdm/profiles/batch") => {
+            Names(format!("{path}?team_id={team}&dry_run=true"), json!({ "profiles": [] }))
+        }
+        ("POST", "/configuration_profiles/resend/batch") => {
+            Names(path.into(), json!({ "profile_uuid": profile, "filters": { "profile_status": "failed" } }))
+        }
+        ("DELETE", "/configuration_profiles/{uuid}" | "/mdm/profiles/{uuid}") => Ends(of_this(path), Value::Null),
+        (_, path) if path.contains("profiles/{uuid}") || path.contains("configuration_profiles/resend/{uuid}") => {
+            Names(of_this(path), json!({}))
+        }
+        _ => return None,
+    })
 }
 
 fn about_hosts(method: &str, path: &str, of: &Subject) -> Option<Call> {
@@ -241,7 +273,11 @@ async fn status(world: &World, key: &str, method: &str, path: &str, body: &Value
     let base = if path.starts_with("/v1/") { "" } else { "/api/v1/fleet" };
     let url = format!("{}{base}{path}", world.app.running().addresses.admin_url);
     let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-    let request = world.app.client.request(method.parse().unwrap(), url).bearer_auth(key).body(body);
+    let is_form = body.starts_with("--");
+    let mut request = world.app.client.request(method.parse().unwrap(), url).bearer_auth(key).body(body);
+    if is_form {
+        request = request.header("content-type", form_type());
+    }
     // Some answers never end: the head is enough.
     request.send().await.unwrap().status()
 }
@@ -262,6 +298,8 @@ async fn subject(world: &World, target: Target, team: i64, device: &Device) -> S
     let login = json!({ "email": email, "password": "a long enough passphrase" });
     assert_eq!(ask(world, None, Method::POST, "/login", login).await.status, StatusCode::OK);
     let sessions = done(world, admin, Method::GET, &format!("/users/{user}/sessions"), Value::Null).await;
+    let file = mobileconfig("com.example.subject", "Subject", "x");
+    let profile = upload(world, &[("team_id", &team.to_string())], ("a.mobileconfig", &file)).await;
     Subject {
         target,
         team,
@@ -269,6 +307,7 @@ async fn subject(world: &World, target: Target, team: i64, device: &Device) -> S
         uuid: device.channel_id(DEVICE).unwrap().to_owned(),
         channel: device.channel_id(DEVICE).unwrap().to_owned(),
         command: world.run(&[device], "SecurityInfo").await.as_str().to_owned(),
+        profile,
         user,
         session: sessions["sessions"][0]["session_id"].as_i64().unwrap(),
     }
@@ -448,6 +487,10 @@ async fn plant(world: &World, team: i64, device: &mut Device) {
     let (admin, secret) = (world.app.token.clone(), "canary-canary-canary");
     let secrets = json!({ "secrets": [{ "secret": secret }] });
     done(world, &admin, Method::PATCH, &format!("/teams/{team}/secrets"), secrets).await;
+    let named = json!({ "secrets": [{ "name": "CANARY", "value": secret }] });
+    done(world, &admin, Method::PUT, "/spec/secret_variables", named).await;
+    let file = mobileconfig("com.example.secret", "Secret", "$FLEET_SECRET_CANARY");
+    upload(world, &[("team_id", &team.to_string())], ("a.mobileconfig", &file)).await;
     let hook = json!({ "name": "hook", "url": "https://127.0.0.1:1/?key=canary-canary-canary", "secret": format!("{secret}-of-a-hook") });
     done(world, &admin, Method::POST, "/webhooks", hook).await;
     let person = json!({ "name": "N", "email": "p@example.com", "password": secret, "global_role": "observer" });

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::auth::Asking;
 use super::host_filter::{FilterQuery, SOLUTION};
-use super::{host_lock, labels, reach, silence};
+use super::{host_lock, labels, profiles, reach, silence};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -153,6 +153,9 @@ async fn detail(edge: &AdminEdge, host: host::Model) -> Result<HttpResponse, Api
     if let Some(object) = shown.as_object_mut() {
         object.insert("enrollments".into(), enrollments.into());
         object.insert("labels".into(), labels.into());
+        if let Some(mdm) = object.get_mut("mdm").and_then(Value::as_object_mut) {
+            mdm.insert("profiles".into(), profiles::shown_of_host(&edge.front.reader, host.id).await?.into());
+        }
     }
     Ok(HttpResponse::Ok().json(json!({ "host": shown })))
 }

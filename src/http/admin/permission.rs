@@ -49,6 +49,12 @@ pub enum Permission {
     LabelsRead,
     /// Make, change and delete labels.
     LabelsWrite,
+    /// See profiles, and how far they have come on hosts.
+    ProfilesRead,
+    /// Upload, change and delete profiles, and send them again.
+    ProfilesWrite,
+    /// Set and delete the secrets that profiles name, and see what they are called.
+    SecretVariables,
     /// See people and invitations.
     UsersRead,
     /// Make, change and delete people, and invite them.
@@ -101,7 +107,7 @@ const ADMINS_AND_FILES: &[Role] = &[GitOps, Admin];
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::OwnAccount,
         Self::HostsRead,
         Self::HostFind,
@@ -121,6 +127,9 @@ impl Permission {
         Self::EnrollSecretsWrite,
         Self::LabelsRead,
         Self::LabelsWrite,
+        Self::ProfilesRead,
+        Self::ProfilesWrite,
+        Self::SecretVariables,
         Self::UsersRead,
         Self::UsersWrite,
         Self::ActivitiesRead,
@@ -150,6 +159,9 @@ impl Permission {
             Self::EnrollSecretsWrite => (Team, WRITERS_AND_FILES, "enroll_secrets_write"),
             Self::LabelsRead => (Shared, EVERYONE, "labels_read"),
             Self::LabelsWrite => (Everywhere, WRITERS_AND_FILES, "labels_write"),
+            Self::ProfilesRead => (Team, READERS, "profiles_read"),
+            Self::ProfilesWrite => (Team, WRITERS_AND_FILES, "profiles_write"),
+            Self::SecretVariables => (Everywhere, WRITERS_AND_FILES, "secret_variables"),
             Self::UsersRead => (Team, ADMINS, "users_read"),
             Self::UsersWrite => (Team, ADMINS, "users_write"),
             Self::ActivitiesRead => (Everywhere, READERS, "activities_read"),

@@ -6,9 +6,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::http::admin::{
-    activities, brakes, command_batch, command_policy, command_run, commands, enrollment, host_import, host_lock,
-    host_removal, host_report, host_summary, hosts, invites, labels, sign_in, teams, tokens, users, webhooks,
-    windows_tokens,
+    activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment,
+    host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, profiles, sign_in, teams,
+    tokens, users, webhooks, windows_tokens,
 };
 
 /// One way to use the API.
@@ -172,6 +172,33 @@ const TEAMS: &[Operation] = &[
     op("POST", "/spec/enroll_secret", "Replaces the enroll secrets for hosts of no team").body::<enrollment::Spec>(),
 ];
 
+/// Profiles, declarations and the secrets in them.
+#[rustfmt::skip]
+const PROFILES: &[Operation] = &[
+    op("POST", "/configuration_profiles", "Uploads a profile or declaration: a form (multipart/form-data) with the file as profile, team_id, labels_include_all, labels_include_any, labels_exclude_any, rollout_percent, rollout_max_failures"),
+    op("GET", "/configuration_profiles", "Lists the profiles of a team by name").query::<profiles::ListQuery>(),
+    op("GET", "/configuration_profiles/summary", "Counts a team's hosts by how far they have come with all of their profiles").query::<profiles::TeamQuery>(),
+    op("POST", "/configuration_profiles/batch", "Replaces all profiles of a team, or says what that would change").query::<profiles::BatchQuery>().body::<profiles::Set>().answers(&[200, 204]),
+    op("POST", "/configuration_profiles/resend/batch", "Sends a profile again to all hosts on which it failed").body::<profiles::Batch>().answers(&[202]),
+    op("GET", "/configuration_profiles/{uuid}", "Shows a profile, or gives its file").query::<profiles::MediaQuery>(),
+    op("PATCH", "/configuration_profiles/{uuid}", "Widens, narrows, stops or resumes the roll-out of a profile; what is absent stays").body::<profiles::Change>(),
+    op("DELETE", "/configuration_profiles/{uuid}", "Deletes a profile; hosts lose it"),
+    op("GET", "/configuration_profiles/{uuid}/status", "Counts hosts by how far a profile has come on them"),
+    op("POST", "/mdm/profiles", "An older name of /configuration_profiles"),
+    op("GET", "/mdm/profiles", "An older name of /configuration_profiles").query::<profiles::ListQuery>(),
+    op("GET", "/mdm/profiles/summary", "An older name of /configuration_profiles/summary").query::<profiles::TeamQuery>(),
+    op("POST", "/mdm/profiles/batch", "An older name of /configuration_profiles/batch").query::<profiles::BatchQuery>().body::<profiles::Set>().answers(&[200, 204]),
+    op("GET", "/mdm/profiles/{uuid}", "An older name of /configuration_profiles/{uuid}").query::<profiles::MediaQuery>(),
+    op("DELETE", "/mdm/profiles/{uuid}", "An older name of /configuration_profiles/{uuid}"),
+    op("GET", "/hosts/{id:[0-9]+}/configuration_profiles", "Shows what a host shall have of profiles, and what it last said it has"),
+    op("POST", "/hosts/{id:[0-9]+}/configuration_profiles/{uuid}/resend", "Sends a profile to a host again").answers(&[202]),
+    op("POST", "/hosts/{id:[0-9]+}/configuration_profiles/resend/{uuid}", "An older name of …/{uuid}/resend").answers(&[202]),
+    op("PUT", "/spec/secret_variables", "Sets secrets that profiles name; others stay").body::<custom_variables::Spec>(),
+    op("GET", "/custom_variables", "Lists the secrets that profiles may name, without their values"),
+    op("POST", "/custom_variables", "Makes a secret that profiles may name").body::<custom_variables::Named>(),
+    op("DELETE", "/custom_variables/{id:[0-9]+}", "Deletes a secret that no profile names"),
+];
+
 /// Webhooks.
 #[rustfmt::skip]
 const WEBHOOKS: &[Operation] = &[
@@ -197,5 +224,6 @@ pub(super) const OPERATIONS: &[(&str, &[Operation])] = &[
     ("Hosts", HOSTS),
     ("Commands", COMMANDS),
     ("Teams and labels", TEAMS),
+    ("Profiles", PROFILES),
     ("Webhooks", WEBHOOKS),
 ];
