@@ -20,6 +20,7 @@ use crate::digests::Digests;
 use crate::dispatcher::Dispatcher;
 use crate::egress::EgressConfig;
 use crate::feed::Feed;
+use crate::host::declarations::Facts;
 use crate::host::{HostConfig, HostParts};
 use crate::housekeeping::Housekeeping;
 use crate::inspector::Inspector;
@@ -330,6 +331,7 @@ impl Parts {
             outlets: self.outlets.clone(),
             feed: self.feed.clone(),
             contents: Contents::default(),
+            declared: Facts::default(),
             config: self.config.host.clone(),
         })
     }

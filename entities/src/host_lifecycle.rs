@@ -25,7 +25,9 @@ use crate::host::{self, OFF};
 use crate::news::{self, News};
 use crate::queue_entry::{self, CANCELLED, held};
 use crate::vault::Vault;
-use crate::{StoreError, Transaction, agent, enrollment, held_command, host_action, host_profile, label};
+use crate::{
+    StoreError, Transaction, agent, declarative_status, enrollment, held_command, host_action, host_profile, label,
+};
 
 /// Numbers that one statement names.
 const AT_ONCE: usize = 500;
@@ -46,6 +48,7 @@ pub(crate) async fn reset(
     queue_entry::end_pending(transaction, &channels, queue_entry::SUPERSEDED, at).await?;
     host_action::forget(transaction, host_id).await?;
     host_profile::forget(transaction, &[host_id]).await?;
+    declarative_status::forget(transaction, &channels).await?;
     Entity::update_many()
         .col_expr(Column::Enabled, false.into())
         .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
@@ -104,6 +107,7 @@ pub(crate) async fn turn_off(
         return Ok(());
     }
     host_profile::forget(transaction, &[host_id]).await?;
+    declarative_status::forget(transaction, channels).await?;
     let host = host::Entity::find_by_id(host_id).filter(host::Column::MdmStatus.ne(OFF)).one(transaction).await?;
     host::set_mdm_status(transaction, host_id, OFF, at).await?;
     let device = Entity::find().filter(Column::Id.is_in(channels.iter().copied())).order_by_asc(Column::Kind);

@@ -11,7 +11,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{QueryOrder, QuerySelect};
 
-use crate::{Reader, StoreError, Transaction};
+use crate::{Reader, StoreError, Transaction, profile};
 
 /// [`Model::operation`]: the host shall have it.
 pub const INSTALL: i16 = 0;
@@ -94,6 +94,19 @@ pub async fn of_host(reader: &Reader, host_id: i64) -> Result<Vec<Model>, StoreE
         .run(move |database| async move {
             let rows = Entity::find().filter(Column::HostId.eq(host_id));
             Ok(rows.order_by_asc(Column::Name).order_by_asc(Column::ProfileId).all(&database).await?)
+        })
+        .await
+}
+
+/// The declarations that a host shall have and lose, by profile.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn declarations_of_host(reader: &Reader, host_id: i64) -> Result<Vec<Model>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let rows = Entity::find().filter(Column::HostId.eq(host_id)).filter(Column::Kind.eq(profile::DECLARATION));
+            Ok(rows.order_by_asc(Column::ProfileId).all(&database).await?)
         })
         .await
 }

@@ -76,6 +76,7 @@ pub mod session;
 pub mod store;
 pub mod target;
 pub mod team;
+pub mod team_setting;
 mod transaction;
 pub mod turn;
 pub mod user;

@@ -8,7 +8,7 @@ use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::movers::{Movers, Step};
 use crate::vault::Vault;
-use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, profile, user};
+use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, profile, team_setting, user};
 
 /// A row of `team`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -130,6 +130,7 @@ pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Op
                     .exec(transaction)
                     .await?;
                 enroll_secret::forget_team(transaction, id).await?;
+                team_setting::forget_team(transaction, id).await?;
                 user::change::forget_team(transaction, id).await?;
                 profile::change::forget_team(transaction, id).await?;
                 Entity::delete_by_id(id).exec(transaction).await?;

@@ -238,6 +238,7 @@ fn about_accounts(method: &str, path: &str, _: &Subject) -> Option<Call> {
 fn about_others(method: &str, path: &str, _: &Subject) -> Option<Call> {
     Some(match (method, path) {
         ("GET", "/activities" | "/activities/export") => Plain(path.into(), Value::Null),
+        ("GET" | "PATCH", "/config") => Plain(path.into(), json!({})),
         (_, path) if path.starts_with("/webhooks") => {
             let path = path.replace("/{id:[0-9]+}", NOBODY).replace("/{delivery:[0-9]+}", NOBODY);
             Plain(path, json!({}))
@@ -257,7 +258,8 @@ fn of_team(of: &Subject, rest: &str, body: Value) -> Call {
 /// Whether somebody may do it, by the table.
 fn may(asker: &Asker, permission: Permission, path: &str, call: &Call, target: Target, own: i64) -> bool {
     let Some(extent) = asker.powers.extent(permission) else { return false };
-    let about_no_team = ["manual", "spec/enroll_secret", "/teams/999999"].iter().any(|part| path.contains(part));
+    let about_no_team = ["manual", "spec/enroll_secret", "/teams/999999"].iter().any(|part| path.contains(part))
+        || (permission == Permission::TeamChange && path.ends_with("/config"));
     match (permission.rule().0, call) {
         (Reach::Team, Plain(tried, _)) if about_no_team || tried.contains("/teams/999999") => extent == Extent::All,
         (_, Plain(..)) => true,

@@ -16,6 +16,7 @@ mod certificates;
 pub mod channel;
 pub mod check_in;
 pub mod comes_back;
+pub mod declarations;
 pub mod declarative;
 pub mod deleted;
 pub mod due;
@@ -116,6 +117,8 @@ pub struct HostParts {
     pub feed: Feed,
     /// Versions of profiles that are being delivered.
     pub contents: Contents,
+    /// What is known of versions of declarations.
+    pub declared: declarations::Facts,
     /// How hosts behave.
     pub config: Arc<HostConfig>,
 }

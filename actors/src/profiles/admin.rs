@@ -9,6 +9,7 @@ use entities::profile::Model;
 use entities::profile::change::{self, By, Draft, Resent, Rollout, Saved};
 use entities::profile::set::{self, Plan};
 use entities::secret_variable::{self, Deleted, Secret};
+use entities::team_setting::{self, Change};
 use protocol::ids::HostId;
 use tokio::time::timeout;
 
@@ -106,6 +107,18 @@ pub struct DeleteSecret {
     pub asked_by: String,
 }
 
+/// Changes what is set for a team, or for hosts of none, where profiles of the server's own follow from it.
+#[derive(Clone, Message)]
+#[rtype(result = "Answer<Result<(), Saved>>")]
+pub struct SaveSettings {
+    /// The team; 0 for hosts that are in none.
+    pub team_id: i64,
+    /// What is to be something else.
+    pub changes: Vec<Change>,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
 impl ProfileManager {
     /// Makes a change, marks what follows, and lets the delivery begin.
     fn change<T: 'static>(
@@ -155,6 +168,16 @@ impl Handler<ReplaceSet> for ProfileManager {
     fn handle(&mut self, wish: ReplaceSet, _: &mut Self::Context) -> Self::Result {
         self.change(wish.asked_by, async move |writer, by| {
             set::replace(&writer, wish.team_id, wish.drafts, wish.dry_run, by).await
+        })
+    }
+}
+
+impl Handler<SaveSettings> for ProfileManager {
+    type Result = ResponseActFuture<Self, Answer<Result<(), Saved>>>;
+
+    fn handle(&mut self, wish: SaveSettings, _: &mut Self::Context) -> Self::Result {
+        self.change(wish.asked_by, async move |writer, by| {
+            team_setting::save(&writer, wish.team_id, wish.changes, by).await
         })
     }
 }

@@ -6,7 +6,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{CaseStatement, ExprTrait};
 
-use super::{Column, Entity, FAILED, INSTALL, PENDING, REMOVE, UNSENT, VERIFIED, VERIFYING};
+use super::{Column, Entity, FAILED, HELD, INSTALL, PENDING, REMOVE, UNSENT, VERIFIED, VERIFYING};
 use crate::{StoreError, Transaction, Writer, profile, queue_entry};
 
 /// What a device said of a command for profiles.
@@ -65,6 +65,17 @@ pub enum Found {
     Gone,
 }
 
+/// What an admin can do about a device that does not know declarations.
+const NEEDS_DECLARATIONS: &str =
+    "Declarations need macOS 13, iOS 15, iPadOS 15, tvOS 16, watchOS 10 or visionOS 1.1, or a later version.";
+
+/// A command has ended that a row waits for no longer: the row is to have another version, which is still to be sent, or
+/// its device has told by itself already, as devices do with declarations.
+fn again_or_not(update: sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Entity> {
+    let after = CaseStatement::new().case(Column::Status.eq(HELD), UNSENT).finally(Expr::col(Column::Status));
+    update.col_expr(Column::Status, after.into())
+}
+
 /// Moves the rows that a command was for.
 pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Result<(), StoreError> {
     let under_way = || {
@@ -96,15 +107,18 @@ pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Re
                 .finally(Expr::value(None::<i64>));
             let done = free(has(under_way())).filter(waits).col_expr(Column::Status, status.into());
             done.col_expr(Column::VerifyAt, asked.into()).exec(transaction).await?;
-            free(has(under_way())).col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+            again_or_not(free(has(under_way()))).exec(transaction).await?;
         }
         Outcome::Failed(why) => {
-            let failed = || free(under_way()).filter(waits.clone()).col_expr(Column::Detail, why.as_str().into());
+            let told = CaseStatement::new()
+                .case(Column::Kind.eq(profile::DECLARATION), format!("{why}\n{NEEDS_DECLARATIONS}").trim())
+                .finally(why.as_str());
+            let failed = || free(under_way()).filter(waits.clone()).col_expr(Column::Detail, told.clone().into());
             let again = failed().filter(Column::Retries.lt(report.max_retries));
             let again = again.col_expr(Column::Retries, Expr::col(Column::Retries).add(1));
             again.col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
             failed().col_expr(Column::Status, FAILED.into()).exec(transaction).await?;
-            free(under_way()).col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
+            again_or_not(free(under_way())).exec(transaction).await?;
         }
         Outcome::Undone => {
             free(under_way()).col_expr(Column::Status, UNSENT.into()).exec(transaction).await?;
@@ -180,6 +194,27 @@ pub async fn find(
     writer
         .run(input, |transaction, (host_id, findings, max_retries, at)| {
             Box::pin(async move { found(transaction, host_id, &findings, max_retries, at).await })
+        })
+        .await
+}
+
+/// A device asked for declarations by itself and was given these versions, before their command was made: it may have them
+/// from now on, so that they are taken away again should they not be wanted any more. `given` names profiles and versions.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn may_have(writer: &Writer, host_id: i64, given: Vec<(i64, i64)>) -> Result<(), StoreError> {
+    writer
+        .run((host_id, given), |transaction, (host_id, given)| {
+            Box::pin(async move {
+                for (profile_id, content_id) in given {
+                    let row = Entity::update_many().filter(Column::HostId.eq(host_id));
+                    let row = row.filter(Column::ProfileId.eq(profile_id)).filter(Column::HadContentId.is_null());
+                    let row = row.filter(Column::ContentId.eq(content_id));
+                    row.col_expr(Column::HadContentId, content_id.into()).exec(transaction).await?;
+                }
+                Ok(())
+            })
         })
         .await
 }

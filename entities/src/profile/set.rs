@@ -103,6 +103,33 @@ pub(crate) async fn replace_in(
     Ok(Ok(plan))
 }
 
+/// Makes the server's own profile of this team, kind and name what the draft says, or takes it away where there is none.
+pub(crate) async fn manage(
+    transaction: &Transaction,
+    vault: &Vault,
+    (team_id, kind, name): (i64, i16, &str),
+    draft: Option<&Draft>,
+    now: i64,
+) -> Result<Result<(), Saved>, StoreError> {
+    let there = Entity::find().filter(Column::TeamId.eq(team_id)).filter(Column::Kind.eq(kind));
+    let there = there.filter(Column::Name.eq(name)).filter(Column::Managed.eq(true)).one(transaction).await?;
+    let Some(draft) = draft else {
+        if let Some(gone) = there {
+            take_away(transaction, gone.id).await?;
+        }
+        return Ok(Ok(()));
+    };
+    let needs = match needs(transaction, draft).await? {
+        Ok(needs) => needs,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    match there {
+        Some(row) => drop(edit(transaction, vault, &row, draft, &needs, (false, now)).await?),
+        None => drop(insert(transaction, vault, draft, &needs, now).await?),
+    }
+    Ok(Ok(()))
+}
+
 /// Whether the drafts do not fit together, or with what the server made by itself.
 fn clash(there: &[Model], drafts: &[Draft]) -> Option<Saved> {
     let managed = || there.iter().filter(|row| row.managed);

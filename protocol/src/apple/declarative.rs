@@ -1,17 +1,24 @@
 //! Declarative management documents: the set of declarations a channel is given, and the status it reports.
 //!
 //! The token of a set depends on nothing but the set: sorted, hashed, without clock or chance. A token that changes by
-//! itself makes devices fetch everything again, for ever. Never here: which declarations a host gets, and their content.
+//! itself makes devices fetch everything again, for ever. Never here: which declarations an admin assigned to a host.
 //!
-//! Start with [`DeclarationSet`] and [`StatusReport`] (Apple, "Integrating declarative management").
+//! Start with [`host_set`] (what a host is given), then [`status`] (what it reports) and [`judge`](judge::judge) (what
+//! follows for each declaration). Apple: "Integrating declarative management".
 
 use openssl::sha::Sha256;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::check_in::DeclarationKind;
-use super::plist::{MAX_DEPTH, MAX_NODES};
 use crate::time::Timestamp;
+
+pub mod host_set;
+pub mod judge;
+pub mod states;
+pub mod status;
+pub mod subscriptions;
+pub mod text;
+pub mod vitals;
 
 /// The longest identifier or server token of a declaration, in bytes (Apple, "DeclarationBase").
 pub const MAX_NAME_BYTES: usize = 64;
@@ -45,58 +52,6 @@ pub enum DeclarationError {
     /// Two declarations have the same identifier.
     #[error("two declarations have the same identifier")]
     DuplicateIdentifier,
-}
-
-/// A status report: checked, and kept as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusReport {
-    /// The report is the whole status and replaces what is known, rather than adding to it.
-    pub full: bool,
-    /// The status items that the device could not report.
-    pub errors: Vec<StatusItemError>,
-    /// The JSON document as the device sent it.
-    pub raw: Vec<u8>,
-}
-
-/// A status item that the device could not report.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct StatusItemError {
-    /// The item's name, for example `device.model.family`.
-    pub status_item: String,
-    /// Why it could not be reported.
-    #[serde(default)]
-    pub reasons: Vec<StatusReason>,
-}
-
-/// One reason of a [`StatusItemError`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct StatusReason {
-    /// The error code.
-    pub code: String,
-    /// Its description in English.
-    pub description: Option<String>,
-}
-
-/// Why a body is not a status report. The answer is 400; a 500 would make the device repeat it for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StatusError {
-    /// The body is longer than the caller allows (413 rather than 400).
-    #[error("the status report is too large")]
-    TooLarge,
-    /// More than [`MAX_DEPTH`] arrays and objects inside each other.
-    #[error("the nesting of the status report is too deep")]
-    TooDeep,
-    /// More than [`MAX_NODES`] values.
-    #[error("the status report has too many values")]
-    TooManyNodes,
-    /// A text with the character NUL, which no database keeps.
-    #[error("the status report holds a NUL character")]
-    Nul,
-    /// Not JSON, or not of the documented shape.
-    #[error("the status report is malformed")]
-    Malformed,
 }
 
 impl DeclarationSet {
@@ -140,15 +95,7 @@ impl DeclarationSet {
 
     /// `DeclarationsToken`: the SHA-256 of the sorted set as 64 lower-case hexadecimal digits.
     pub fn token(&self) -> String {
-        let mut hash = Sha256::new();
-        for (kind, item) in self.iter() {
-            for part in [kind.as_str(), &item.identifier, &item.server_token] {
-                // The length keeps ("ab", "c") and ("a", "bc") apart.
-                hash.update(&(part.len() as u64).to_be_bytes());
-                hash.update(part.as_bytes());
-            }
-        }
-        hash.finish().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest(self.iter().flat_map(|(kind, item)| [kind.as_str(), &item.identifier, &item.server_token]))
     }
 
     /// The `tokens` document. `changed_at` is when the set last changed, written in whole seconds.
@@ -175,63 +122,15 @@ impl DeclarationSet {
     }
 }
 
-impl StatusReport {
-    /// Checks the status report of at most `max_bytes` bytes that a device sent, and keeps it.
-    ///
-    /// # Errors
-    /// See [`StatusError`].
-    pub fn parse(bytes: &[u8], max_bytes: usize) -> Result<Self, StatusError> {
-        check_bounds(bytes, max_bytes)?;
-        let shape: StatusShape = serde_json::from_slice(bytes).map_err(|_| StatusError::Malformed)?;
-        Ok(Self { full: shape.full_report, errors: shape.errors, raw: bytes.to_vec() })
+/// The SHA-256 of these texts as 64 lower-case hexadecimal digits.
+fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // The length keeps ("ab", "c") and ("a", "bc") apart.
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
     }
-}
-
-/// The documented shape; the items themselves are only passed over.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StatusShape {
-    #[serde(rename = "StatusItems")]
-    _status_items: std::collections::HashMap<String, IgnoredAny>,
-    #[serde(default)]
-    errors: Vec<StatusItemError>,
-    #[serde(default)]
-    full_report: bool,
-}
-
-/// Bounds a JSON text before anything is built from it: its size, its depth, and how many values it can hold.
-fn check_bounds(bytes: &[u8], max_bytes: usize) -> Result<(), StatusError> {
-    if bytes.len() > max_bytes {
-        return Err(StatusError::TooLarge);
-    }
-    let (mut depth, mut nodes, mut in_string) = (0_usize, 0_usize, false);
-    let mut rest = bytes.iter();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'"' => in_string = !in_string,
-            b'\\' if in_string => {
-                if rest.as_slice().starts_with(b"u0000") {
-                    return Err(StatusError::Nul);
-                }
-                rest.next();
-            }
-            _ if in_string => {}
-            b'{' | b'[' => {
-                depth += 1;
-                nodes += 1;
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' => nodes += 1,
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return Err(StatusError::TooDeep);
-        }
-        if nodes > MAX_NODES {
-            return Err(StatusError::TooManyNodes);
-        }
-    }
-    Ok(())
+    hash.finish().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod fields;
 pub mod json;
 pub mod lock;
 pub mod message;
+pub mod os_updates;
 pub mod platform;
 pub mod plist;
 pub mod profile;

@@ -2,7 +2,7 @@
 //! whole process, and no test could report it.
 
 use protocol::apple::command::Command;
-use protocol::apple::declarative::{StatusError, StatusReport};
+use protocol::apple::declarative::status::{StatusError, StatusReport};
 use protocol::apple::message::Message;
 use protocol::apple::plist::{Dictionary, Fault, MAX_DEPTH, Value, parse, to_xml};
 use protocol::apple::profile::Profile;

@@ -18,6 +18,7 @@ use super::enrollment::{self, Secrets};
 use super::host_filter::Filters;
 use super::host_removal::answer_of;
 use super::hosts::MAX_IDS;
+use super::os_updates::{self, Mdm, Settings};
 use super::{naming, reach};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -29,6 +30,7 @@ use crate::http::{DEADLINE, read_json};
 pub(in crate::http) struct Save {
     name: Option<String>,
     description: Option<String>,
+    mdm: Option<Mdm>,
 }
 
 /// Hosts that are moved by their numbers.
@@ -52,7 +54,8 @@ pub async fn list(admin: Asking, edge: Data<AdminEdge>) -> Result<HttpResponse, 
     let (counts, extent) = (host_counts(&edge.front.reader, None).await?, admin.extent()?);
     let mut teams = team::list(&edge.front.reader).await?;
     teams.retain(|team| extent.holds(Some(team.id)));
-    let shown: Vec<Value> = teams.iter().map(|team| show(team, &counts)).collect();
+    let settings = os_updates::of_teams(&edge.front.reader, teams.iter().map(|team| team.id).collect()).await?;
+    let shown: Vec<Value> = teams.iter().map(|team| show(team, &counts, &settings)).collect();
     Ok(HttpResponse::Ok().json(json!({ "teams": shown })))
 }
 
@@ -67,8 +70,12 @@ pub async fn create(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> R
     let save: Save = read_json(&edge.budget, payload).await?;
     let name = save.name.ok_or_else(|| ApiError::invalid("name", "missing required argument"))?;
     let naming = naming(&name, save.description.unwrap_or_default())?;
+    let mdm = save.mdm.unwrap_or_default();
+    mdm.changes(0)?; // nothing is made where its settings are none
     let save = SaveTeam { id: None, naming, asked_by: admin.name.clone() };
-    answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
+    let team = edge.front.steward.ask(save, DEADLINE).await?;
+    os_updates::save(&admin, &edge, team.id, mdm.changes(team.id)?).await?;
+    answer(&edge, &team).await
 }
 
 /// `PATCH …/teams/{id}`
@@ -80,7 +87,13 @@ pub async fn change(
 ) -> Result<HttpResponse, ApiError> {
     let save: Save = read_json(&edge.budget, payload).await?;
     let team = found(&admin, &edge.front.reader, id.into_inner().1).await?;
-    let naming = naming(&save.name.unwrap_or(team.name), save.description.unwrap_or(team.description))?;
+    let changes = save.mdm.unwrap_or_default().changes(team.id)?;
+    let only_settings = save.name.is_none() && save.description.is_none();
+    let naming = naming(&save.name.unwrap_or(team.name.clone()), save.description.unwrap_or(team.description.clone()))?;
+    os_updates::save(&admin, &edge, team.id, changes).await?;
+    if only_settings {
+        return answer(&edge, &team).await;
+    }
     let save = SaveTeam { id: Some(team.id), naming, asked_by: admin.name.clone() };
     answer(&edge, &edge.front.steward.ask(save, DEADLINE).await?).await
 }
@@ -148,7 +161,8 @@ async fn move_hosts(
 
 async fn answer(edge: &AdminEdge, team: &team::Model) -> Result<HttpResponse, ApiError> {
     let counts = host_counts(&edge.front.reader, Some(team.id)).await?;
-    Ok(HttpResponse::Ok().json(json!({ "team": show(team, &counts) })))
+    let settings = os_updates::of_teams(&edge.front.reader, vec![team.id]).await?;
+    Ok(HttpResponse::Ok().json(json!({ "team": show(team, &counts, &settings) })))
 }
 
 async fn found(admin: &Admin, reader: &Reader, id: i64) -> Result<team::Model, ApiError> {
@@ -164,13 +178,14 @@ async fn host_counts(reader: &Reader, team: Option<i64>) -> Result<HashMap<i64, 
     Ok(counts)
 }
 
-fn show(team: &team::Model, counts: &HashMap<i64, i64>) -> Value {
+fn show(team: &team::Model, counts: &HashMap<i64, i64>, settings: &Settings) -> Value {
     json!({
         "id": team.id,
         "name": team.name,
         "description": team.description,
         "created_at": Timestamp::from_millis(team.created_at).to_rfc3339(),
         "host_count": counts.get(&team.id).copied().unwrap_or_default(),
+        "mdm": os_updates::shown(settings, team.id),
     })
 }
 

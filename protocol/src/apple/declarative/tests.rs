@@ -3,8 +3,6 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const MAX: usize = 1 << 20;
-
 fn item(identifier: &str, server_token: &str) -> DeclarationItem {
     DeclarationItem { identifier: identifier.to_owned(), server_token: server_token.to_owned() }
 }
@@ -15,10 +13,6 @@ fn set(items: &[(DeclarationKind, &str, &str)]) -> DeclarationSet {
 
 fn reread(json: &[u8]) -> Value {
     serde_json::from_slice(json).unwrap()
-}
-
-fn status(body: &str) -> Result<StatusReport, StatusError> {
-    StatusReport::parse(body.as_bytes(), MAX)
 }
 
 #[test]
@@ -86,56 +80,6 @@ fn names_are_1_to_64_bytes_and_identifiers_are_unique() {
     assert_eq!(DeclarationSet::new(twice), Err(DeclarationError::DuplicateIdentifier));
 }
 
-#[test]
-fn a_status_report_is_kept_as_it_came() {
-    let body = r#"{"StatusItems":{"device":{"model":{"family":"iPhone"}}},
-        "Errors":[{"StatusItem":"passcode.is-present",
-            "Reasons":[{"Code":"Error.NotSupported","Description":"no","Details":{"a":[1]}}]}],
-        "FullReport":true,"New":1}"#;
-    let report = status(body).unwrap();
-    let reason = StatusReason { code: "Error.NotSupported".to_owned(), description: Some("no".to_owned()) };
-    let error = StatusItemError { status_item: "passcode.is-present".to_owned(), reasons: vec![reason] };
-    assert_eq!(report, StatusReport { full: true, errors: vec![error], raw: body.as_bytes().to_vec() });
-    let least = status(r#"{"StatusItems":{}}"#).unwrap();
-    assert!(!least.full && least.errors.is_empty());
-}
-
-#[test]
-fn a_status_report_of_another_shape_is_refused() {
-    for body in [
-        "",
-        "null",
-        "[]",
-        "{}",
-        r#"{"StatusItems":[]}"#,
-        r#"{"StatusItems":null}"#,
-        r#"{"StatusItems":{},"Errors":{}}"#,
-        r#"{"StatusItems":{},"FullReport":1}"#,
-        r#"{"StatusItems":{},"Errors":[{}]}"#,
-        r#"{"StatusItems":{}} x"#,
-        r#"{"StatusItems":{"#,
-        r#"{"StatusItems":{},"FullReport":true,"FullReport":false}"#,
-        "<plist/>",
-    ] {
-        assert_eq!(status(body), Err(StatusError::Malformed), "{body}");
-    }
-}
-
-#[test]
-fn a_status_report_is_bounded_before_it_is_read() {
-    let body = r#"{"StatusItems":{}}"#;
-    assert_eq!(StatusReport::parse(body.as_bytes(), body.len() - 1), Err(StatusError::TooLarge));
-    assert_eq!(status(r#"{"StatusItems":{"a":"x\u0000"}}"#), Err(StatusError::Nul));
-    assert!(status(r#"{"StatusItems":{"a":"x\\u0000"}}"#).is_ok());
-    let nested = |depth: usize| format!(r#"{{"StatusItems":{{"a":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth));
-    assert!(status(&nested(MAX_DEPTH - 2)).is_ok());
-    assert_eq!(status(&nested(MAX_DEPTH - 1)), Err(StatusError::TooDeep));
-    assert_eq!(status(&nested(400_000)), Err(StatusError::TooDeep));
-    assert!(status(r#"{"StatusItems":{"a":"[[[[\"[[[["}}"#).is_ok());
-    let wide = format!(r#"{{"StatusItems":{{"a":[1{}]}}}}"#, ",1".repeat(MAX_NODES));
-    assert_eq!(status(&wide), Err(StatusError::TooManyNodes));
-}
-
 proptest! {
     #[test]
     fn the_order_of_the_declarations_does_not_matter(
@@ -150,11 +94,5 @@ proptest! {
             items.rotate_left(middle);
         }
         prop_assert_eq!(DeclarationSet::new(items).unwrap().declaration_items_json(), sorted.declaration_items_json());
-    }
-
-    #[test]
-    fn no_status_report_panics(body in r#"[\[\]{}",:\\u0-9a-zStatusItems]{0,80}"#) {
-        let _ = status(&body);
-        let _ = status(&format!(r#"{{"StatusItems":{{"a":{body}}}}}"#));
     }
 }

@@ -2,6 +2,7 @@
 //! (`tests/promises`), and by cargo-fuzz (`protocol/fuzz`).
 
 pub(crate) mod campaign;
+pub(crate) mod declarative;
 pub(crate) mod mutator;
 pub(crate) mod seeds;
 pub(crate) mod targets;

@@ -104,11 +104,9 @@ pub(crate) fn profiles() -> Vec<Vec<u8>> {
     vec![plain, profile.to_xml().unwrap()]
 }
 
-/// JSON documents: status reports, answers of APNs, commands of admins.
+/// JSON documents: answers of APNs, commands of admins.
 pub(crate) fn json() -> Vec<Vec<u8>> {
     [
-        r#"{"StatusItems":{"device":{"model":{"family":"Mac"}}},"Errors":[{"StatusItem":"x","Reasons":[{"Code":"E"}]}]}"#,
-        r#"{"StatusItems":{"management":{"declarations":{"activations":[{"active":true,"valid":"valid"}]}}},"FullReport":true}"#,
         r#"{"reason":"Unregistered","timestamp":1795253400000}"#,
         r#"{"RequestType":"Settings","Settings":[{"Item":"Wallpaper","Image":{"$data":"AAEC"},"Where":3}]}"#,
         r#"{"a":{"$date":"2026-11-21T09:30:00Z"},"b":[1,-2,3.5,true,"text"],"c":18446744073709551615}"#,

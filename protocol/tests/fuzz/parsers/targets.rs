@@ -6,7 +6,6 @@ use protocol::agent;
 use protocol::apple::channel::{ChannelKind, EnrollmentId};
 use protocol::apple::check_in::DeclarationKind;
 use protocol::apple::command::Command;
-use protocol::apple::declarative::StatusReport;
 use protocol::apple::enrollment_profile::EnrollmentProfile;
 use protocol::apple::message::Message;
 use protocol::apple::profile::Profile;
@@ -30,6 +29,7 @@ use protocol::windows::token::AccessToken;
 use protocol::windows::{policy, soap};
 use protocol::{profile_name, upload};
 
+use super::declarative;
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
 use super::windows;
@@ -71,13 +71,14 @@ const DER: Shape = Shape::Der;
 pub(crate) static TARGETS: &[Target] = &[
     target("message", (TEXT, 100), &["message::parse"], seeds::messages, message),
     target("plist", (TEXT, 80), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
-    target("report_json", (TEXT, 50), &["json::from_xml"], seeds::messages, report_json),
+    target("report_json", (TEXT, 50), &["json::from_xml", "profile_report::installed"], seeds::messages, report_json),
     target("command", (TEXT, 50), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
-    target("status", (TEXT, 50), &["declarative::parse"], seeds::json, status),
+    target("status", (TEXT, 40), &["status::parse", "status::item"], declarative::reports, declarative::status),
+    target("declaration", (TEXT, 20), &["text::document", "host_set::of", "host_set::item", "host_set::generated"], declarative::texts, declarative::declaration),
     target("apns", (TEXT, 50), &["push::of", "push::is_topic", "retry_after::retry_after"], seeds::json, apns),
-    target("admin_json", (TEXT, 50), &["json::to_value"], seeds::json, admin_json),
+    target("admin_json", (TEXT, 40), &["json::to_value"], seeds::json, admin_json),
     target("agent", (TEXT, 20), &["agent::orbit_enrollment", "agent::osquery_enrollment", "agent::node_key",
         "answers::answers", "orbit::device_token", "orbit::device_user"], seeds::agents, agent),
     target("windows_enrollment", (TEXT, 40), &["soap::read", "token::read", "discovery::parse"], seeds::windows_enrollment, windows_enrollment),
@@ -183,6 +184,7 @@ fn plist_value(input: &[u8]) {
 }
 
 fn report_json(input: &[u8]) {
+    let _ = (profile_report::installed(input), profile_report::failure(input));
     if let Ok(json) = json::from_xml(input, MAX) {
         let text = json.to_string();
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "JSON of ours is JSON");
@@ -213,12 +215,6 @@ fn enrollment_profile(input: &[u8]) {
     if let Ok(profile) = EnrollmentProfile::parse(input, MAX) {
         let written = profile.to_xml().expect("what we read we write");
         EnrollmentProfile::parse(&written, usize::MAX).expect("what we write we read");
-    }
-}
-
-fn status(input: &[u8]) {
-    if let Ok(report) = StatusReport::parse(input, MAX) {
-        assert_eq!(report.raw, input, "a report is kept as it came");
     }
 }
 

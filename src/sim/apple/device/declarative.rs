@@ -17,6 +17,7 @@ use super::{ChannelNo, Destination, Device, DeviceError, Errand};
 use crate::sim::log::Fault;
 use crate::sim::wire::Reply;
 
+mod effect;
 mod status;
 
 /// What a channel holds of its declarations.
@@ -29,6 +30,8 @@ pub(super) struct Declarations {
     held: BTreeMap<(DeclarationKind, String), Declaration>,
     /// Whether it has told the server what it can do.
     introduced: bool,
+    /// Whether the server has not heard of the last change yet.
+    owes_status: bool,
 }
 
 /// A declaration (Apple, "DeclarationBase").
@@ -101,8 +104,9 @@ impl Device {
             Some(token) => token,
             None => self.declarations_token(channel).await?,
         };
-        if self.channel(channel)?.declarations.token.as_ref() == Some(&token) {
-            return Ok(());
+        let known = &self.channel(channel)?.declarations;
+        if known.token.as_ref() == Some(&token) {
+            return if known.owes_status { self.send_status(channel, false).await } else { Ok(()) };
         }
         let items = self.declaration_items(channel).await?;
         if items.declarations_token != token {
@@ -113,11 +117,14 @@ impl Device {
             }
         }
         let set = DeclarationSet::new(items.declarations.all()).map_err(|error| self.doubt(&error.to_string()))?;
+        // Until everything is there, it holds a part of two sets.
+        self.channel_mut(channel)?.declarations.token = None;
         self.fetch_changed(channel, &set).await?;
         let declarations = &mut self.channel_mut(channel)?.declarations;
         let listed = |kind: DeclarationKind, name: &str| set.of_kind(kind).iter().any(|item| item.identifier == name);
         declarations.held.retain(|(kind, identifier), _| listed(*kind, identifier));
         declarations.token = Some(items.declarations_token);
+        declarations.owes_status = true;
         self.send_status(channel, false).await
     }
 
@@ -135,7 +142,8 @@ impl Device {
         if !reply.body.is_empty() {
             self.log.find(Fault::Reply, "the reply to a status report is not empty");
         }
-        self.channel_mut(channel)?.declarations.introduced = true;
+        let declarations = &mut self.channel_mut(channel)?.declarations;
+        (declarations.introduced, declarations.owes_status) = (true, false);
         Ok(())
     }
 

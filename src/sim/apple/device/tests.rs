@@ -1,7 +1,8 @@
 use protocol::apple::channel::ChannelKind;
 use protocol::apple::check_in::{CheckInKind, DeclarationKind};
 use protocol::apple::command::Command;
-use protocol::apple::declarative::{DeclarationItem, DeclarationSet, StatusReport};
+use protocol::apple::declarative::status::StatusReport;
+use protocol::apple::declarative::{DeclarationItem, DeclarationSet};
 use protocol::apple::enrollment_profile::ServerCapability;
 use protocol::apple::report::Status;
 use protocol::ids::CommandUuid;
@@ -489,8 +490,9 @@ fn last_status(mdm: &FakeMdm) -> serde_json::Value {
         CheckInKind::DeclarativeManagement(Endpoint::Status { data }) => Some(data.clone()),
         _ => None,
     });
-    let report = StatusReport::parse(&reports.unwrap(), 1 << 20).unwrap();
-    serde_json::from_slice(&report.raw).unwrap()
+    let reported = reports.unwrap();
+    StatusReport::parse(&reported, 1 << 20).unwrap();
+    serde_json::from_slice(&reported).unwrap()
 }
 
 #[tokio::test]

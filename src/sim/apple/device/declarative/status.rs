@@ -6,9 +6,8 @@ use protocol::apple::check_in::DeclarationKind;
 use serde_json::{Map, Value as Json, json};
 
 use super::super::{ChannelNo, Device, DeviceError};
+use super::effect::{ASSETS, CONFIGURATIONS, Effect, SUBSCRIPTIONS, activated, effects};
 use super::{Declaration, Declarations};
-
-const SUBSCRIPTIONS: &str = "com.apple.configuration.management.status-subscriptions";
 
 /// The status items that these devices can report.
 const ITEMS: &[&str] = &[
@@ -32,14 +31,18 @@ impl Device {
     /// The status document.
     pub(super) fn status(&self, channel: ChannelNo, full: bool) -> Result<Vec<u8>, DeviceError> {
         let declarations = &self.channel(channel)?.declarations;
-        let mut names = declarations.subscriptions();
+        let mut names = declarations.subscriptions(&|name| self.vital(name));
         names.insert("management.declarations".to_owned());
         if full || !declarations.introduced {
             names.insert("management.client-capabilities".to_owned());
         }
         let (mut items, mut errors) = (Map::new(), Vec::new());
         for name in names {
-            match self.status_item(declarations, &name) {
+            let value = match name.as_str() {
+                "management.declarations" => Some(declarations.states(&|name| self.vital(name))),
+                name => self.vital(name),
+            };
+            match value {
                 Some(value) => insert(&mut items, &name, value),
                 None => errors.push(json!({
                     "StatusItem": name,
@@ -54,11 +57,11 @@ impl Device {
         Ok(document.to_string().into_bytes())
     }
 
-    fn status_item(&self, declarations: &Declarations, name: &str) -> Option<Json> {
+    /// The value of a status item that does not depend on the declarations.
+    fn vital(&self, name: &str) -> Option<Json> {
         let model = &self.model;
         let personal = self.options.personal;
         Some(match name {
-            "management.declarations" => declarations.states(),
             "management.client-capabilities" => capabilities(),
             "device.identifier.serial-number" if !personal => json!(model.serial_number),
             "device.identifier.udid" if !personal => json!(model.udid),
@@ -77,63 +80,38 @@ impl Device {
 
 impl Declarations {
     /// The items that the active declarations subscribe to.
-    fn subscriptions(&self) -> BTreeSet<String> {
-        let active = self.activated();
+    fn subscriptions(&self, status: &dyn Fn(&str) -> Option<Json>) -> BTreeSet<String> {
+        let active = activated(self, status);
         let wanted = self.held.values().filter(|one| one.r#type == SUBSCRIPTIONS && active.contains(&one.identifier));
         let items = wanted.filter_map(|one| one.payload.get("StatusItems")?.as_array()).flatten();
         items.filter_map(|item| item.get("Name")?.as_str()).map(str::to_owned).collect()
     }
 
-    /// The configurations that an activation puts into effect.
-    fn activated(&self) -> BTreeSet<String> {
-        let activations = self.held.iter().filter(|((kind, _), _)| *kind == DeclarationKind::Activation);
-        let lists = activations.filter_map(|(_, one)| one.payload.get("StandardConfigurations")?.as_array());
-        lists.flatten().filter_map(Json::as_str).map(str::to_owned).collect()
-    }
-
-    fn states(&self) -> Json {
-        let active = self.activated();
+    fn states(&self, status: &dyn Fn(&str) -> Option<Json>) -> Json {
+        let effects = effects(self, status);
         let mut document = Map::new();
         for (kind, key) in
             DeclarationKind::ALL.into_iter().zip(["activations", "assets", "configurations", "management"])
         {
             let of_kind = self.held.iter().filter(|((held, _), _)| *held == kind);
-            let states: Vec<Json> = of_kind.map(|(_, one)| self.state(kind, one, &active)).collect();
+            let states: Vec<Json> = of_kind.map(|(key, one)| state(one, &effects[key])).collect();
             document.insert(key.to_owned(), states.into());
         }
         document.into()
     }
+}
 
-    fn state(&self, kind: DeclarationKind, one: &Declaration, active: &BTreeSet<String>) -> Json {
-        let missing = if kind == DeclarationKind::Activation { self.missing_configurations(one) } else { Vec::new() };
-        let in_effect = match kind {
-            DeclarationKind::Activation => missing.is_empty(),
-            DeclarationKind::Asset => true,
-            DeclarationKind::Configuration => active.contains(&one.identifier),
-            // Apple: management declarations are never active.
-            DeclarationKind::Management => false,
-        };
-        let mut state = json!({
-            "identifier": one.identifier,
-            "server-token": one.server_token,
-            "active": in_effect,
-            "valid": if missing.is_empty() { "valid" } else { "invalid" },
-        });
-        if !missing.is_empty() {
-            state["reasons"] = json!([{
-                "code": "Error.MissingConfigurations",
-                "description": "The activation refers to configurations that are not there.",
-                "details": {"Identifiers": missing},
-            }]);
-        }
-        state
+fn state(one: &Declaration, effect: &Effect) -> Json {
+    let mut state = json!({
+        "identifier": one.identifier,
+        "server-token": one.server_token,
+        "active": effect.active,
+        "valid": effect.validity,
+    });
+    if let Some(reason) = &effect.reason {
+        state["reasons"] = json!([reason]);
     }
-
-    fn missing_configurations(&self, activation: &Declaration) -> Vec<String> {
-        let wanted = activation.payload.get("StandardConfigurations").and_then(Json::as_array);
-        let wanted = wanted.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned);
-        wanted.filter(|name| !self.held.contains_key(&(DeclarationKind::Configuration, name.clone()))).collect()
-    }
+    state
 }
 
 fn capabilities() -> Json {
@@ -143,13 +121,8 @@ fn capabilities() -> Json {
         "supported-payloads": {
             "declarations": {
                 "activations": ["com.apple.activation.simple"],
-                "assets": ["com.apple.asset.data", "com.apple.asset.useridentity"],
-                "configurations": [
-                    SUBSCRIPTIONS,
-                    "com.apple.configuration.legacy",
-                    "com.apple.configuration.passcode.settings",
-                    "com.apple.configuration.softwareupdate.enforcement.specific",
-                ],
+                "assets": ASSETS,
+                "configurations": CONFIGURATIONS,
                 "management": ["com.apple.management.organization-info", "com.apple.management.properties"],
             },
             "status-items": ITEMS,
