@@ -24,9 +24,11 @@ use model::Model;
 
 /// Histories of a world.
 const HISTORIES: usize = 20;
+/// The kind of a Windows device's channel.
+const WINDOWS: i16 = entities::windows_host::KIND;
 /// Platforms of a world's hosts, and the kinds of channels that they have.
 const HOSTS: [(&str, i16); 6] =
-    [("darwin", 0), ("darwin", 0), ("darwin", 0), ("ipados", 0), ("windows", 5), ("windows", 5)];
+    [("darwin", 0), ("darwin", 0), ("darwin", 0), ("ipados", 0), ("windows", WINDOWS), ("windows", WINDOWS)];
 /// Rounds of deliveries after which everything has come to its end.
 const ROUNDS: usize = 40;
 
@@ -136,8 +138,20 @@ impl World {
             self.deliver().await;
             self.poll(true).await;
             self.resend_failed().await;
+            if self.is_quiet().await {
+                break;
+            }
         }
-        self.poll(true).await;
+    }
+
+    /// Whether nothing is left to do for any host, as far as its rows say.
+    async fn is_quiet(&self) -> bool {
+        let hosts: Vec<i64> = self.devices.iter().map(|device| device.host).collect();
+        let rows = host_profile::of_hosts(&self.reader, hosts).await.unwrap();
+        rows.iter().all(|row| {
+            let is_done = [host_profile::VERIFIED, host_profile::VERIFYING].contains(&row.status);
+            is_done && row.operation == host_profile::INSTALL && row.command_uuid.is_none()
+        })
     }
 
     async fn mark(&mut self) {
