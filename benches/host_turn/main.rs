@@ -5,7 +5,8 @@
 //! of them, so the figures survive a noisy machine. Client and server share the machine's cores, so requests a second are a
 //! lower bound. The larger figures can be left out or made smaller: `ROOKERY_BENCH_HOSTS` (100,000 hosts at rest, and one
 //! command for all of them), `ROOKERY_BENCH_ROWS` (10 million commands of the past), `ROOKERY_BENCH_RESTART` (1,000,000 hosts),
-//! `ROOKERY_BENCH_LIST` (100,000 hosts in lists); 0 leaves one out. `cargo bench --bench host_turn -- list` runs the last alone, `-- windows` Windows sessions beside Idle polls.
+//! `ROOKERY_BENCH_LIST` (100,000 hosts in lists); 0 leaves one out. `cargo bench --bench host_turn -- list` runs the last alone, `-- windows` Windows sessions beside Idle polls,
+//! `-- profiles` a profile for all of `ROOKERY_BENCH_HOSTS`.
 
 mod bare;
 mod client;
@@ -13,6 +14,7 @@ mod fleet;
 mod list;
 mod pcs;
 mod process;
+mod profiles;
 mod resident;
 mod restart;
 mod rows;
@@ -50,6 +52,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     if std::env::args().any(|argument| argument == "list") {
         return runtime.block_on(list::measure());
+    }
+    if std::env::args().any(|argument| argument == "profiles") {
+        return runtime.block_on(profiles::measure());
     }
     if std::env::args().any(|argument| argument == "windows") {
         return runtime.block_on(measure_windows());
@@ -100,6 +105,7 @@ async fn measure() {
     println!();
     turns::measure().await;
     turns::measure_wide().await;
+    profiles::measure().await;
     resident::measure().await;
     restart::measure().await;
     turns::measure_long_queue().await;

@@ -55,9 +55,7 @@ impl Server {
 
     /// Memory that it occupies, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line about memory");
-        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number") * 1024
+        memory_of(&self.child.id().to_string())
     }
 }
 
@@ -75,6 +73,17 @@ impl Drop for Server {
 /// CPU time of all of this process's threads so far; a thread that ended no longer counts.
 pub(crate) fn own_cpu() -> Duration {
     cpu_of("self")
+}
+
+/// Memory that this process occupies, in bytes.
+pub(crate) fn own_memory() -> u64 {
+    memory_of("self")
+}
+
+fn memory_of(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process lives");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line about memory");
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number") * 1024
 }
 
 fn cpu_of(process: &str) -> Duration {

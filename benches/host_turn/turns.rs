@@ -130,7 +130,7 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// A server in this process.
-fn start(data: PathBuf) -> Running {
+pub(crate) fn start(data: PathBuf) -> Running {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut settings = Settings { data_dir: data, ..Settings::default() };
     (settings.device.listen, settings.admin.listen, settings.ops.listen) = (anywhere, anywhere, anywhere);
@@ -140,7 +140,7 @@ fn start(data: PathBuf) -> Running {
     serve::start(settings).expect("the server starts")
 }
 
-fn stop(running: Running) {
+pub(crate) fn stop(running: Running) {
     running.stop().expect("the server stops");
 }
 

@@ -9,13 +9,16 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Alias, ExprTrait, IntoIden, OnConflict, Query, SelectStatement};
 use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
 
-use crate::host_profile::{Column, Entity, HELD, INSTALL, REMOVE, UNSENT};
+use crate::host_profile::{Column, Entity, FAILED, HELD, INSTALL, REMOVE, UNSENT};
 use crate::{StoreError, Transaction, Writer, host, profile, profile_content, profile_marking};
 
 /// Hosts that one step looks at for one profile.
 const RUN: u64 = 10_000;
 /// Hosts that one step looks at for all their profiles.
 const BATCH: u64 = 500;
+
+/// What a profile failed for whose command was taken out of the way.
+const NEVER_ANSWERED: &str = "The device was sent the command again and again and never said what became of it.";
 
 /// The condition on `host` and `profile` that the host shall have the profile.
 const IDEAL: &str = "host.deleted_at IS NULL AND host.mdm_status IN (1, 2, 3) \
@@ -122,19 +125,30 @@ pub async fn sweep(writer: &Writer, after: i64, now: i64) -> Result<(Step, Optio
         .await
 }
 
-/// What waits for a command that ended without a word (its time was over, somebody took it back) is sent again.
+/// What waits for a command that ended without a word (its time was over, somebody took it back) is sent again. One that
+/// was taken out of the way, because its device never answered it or it broke its host's actor, would be so again.
 async fn free_lost(transaction: &Transaction, scope: &Scope, now: i64) -> Result<u64, StoreError> {
-    let pending = "SELECT 1 FROM command JOIN queue_entry ON queue_entry.command_id = command.id \
-                   WHERE command.uuid = host_profile.command_uuid AND queue_entry.host_id = host_profile.host_id \
-                   AND queue_entry.state < 10";
-    let lost = Entity::update_many()
-        .col_expr(Column::Status, UNSENT.into())
-        .col_expr(Column::CommandUuid, Expr::value(None::<String>))
-        .col_expr(Column::ChangedAt, now.into())
-        .filter(scope.of_rows())
-        .filter(Column::CommandUuid.is_not_null())
-        .filter(Expr::cust(format!("NOT EXISTS ({pending})")));
-    Ok(lost.exec(transaction).await?.rows_affected)
+    let entry = |state: &str| {
+        Expr::cust(format!(
+            "EXISTS (SELECT 1 FROM command JOIN queue_entry ON queue_entry.command_id = command.id \
+             WHERE command.uuid = host_profile.command_uuid AND queue_entry.host_id = host_profile.host_id \
+             AND queue_entry.state {state})"
+        ))
+    };
+    let lost = |status: i16, detail: &'static str| {
+        Entity::update_many()
+            .col_expr(Column::Status, status.into())
+            .col_expr(Column::Detail, detail.into())
+            .col_expr(Column::CommandUuid, Expr::value(None::<String>))
+            .col_expr(Column::ChangedAt, now.into())
+            .filter(scope.of_rows())
+            .filter(Column::CommandUuid.is_not_null())
+            .filter(entry("< 10").not())
+    };
+    let same = Expr::col(Column::SentContentId).eq(Expr::col(Column::ContentId));
+    let parked = lost(FAILED, NEVER_ANSWERED).filter(entry("= 16")).filter(same);
+    let parked = parked.exec(transaction).await?.rows_affected;
+    Ok(parked + lost(UNSENT, "").exec(transaction).await?.rows_affected)
 }
 
 /// The last host of a run behind a row; `None` where the run reaches the end.
@@ -263,3 +277,6 @@ fn marked_again() -> OnConflict {
         .action_and_where(differs.or(leaves))
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ fn render(edge: &OpsEdge) -> String {
     page.one("rookery_webhook_oldest_seconds", "gauge", "Age of the oldest event that waits", age);
     page.one("rookery_webhook_delivered_total", "counter", "Events delivered", events.delivered.load(Relaxed));
     page.one("rookery_webhook_failed_total", "counter", "Deliveries that failed", events.failed.load(Relaxed));
+    page.profiles(&edge.front.profiled);
     let nodes = edge.board.snapshot(now);
     page.head("rookery_node_restarts_total", "counter", "Restarts of a node of the tree");
     for node in &nodes {
@@ -98,6 +99,17 @@ struct Page {
 }
 
 impl Page {
+    fn profiles(&mut self, done: &actors::profiles::Tally) {
+        let mut one = |name: &str, help: &str, value: &std::sync::atomic::AtomicU64| {
+            self.one(&format!("rookery_profiles_{name}_total"), "counter", help, value.load(Relaxed));
+        };
+        one("hosts", "Hosts whose profiles were looked at because something about them changed", &done.hosts);
+        one("marked", "Profiles of hosts that were found to differ", &done.marked);
+        one("delivered", "Profiles of hosts that were sent, held or dropped", &done.delivered);
+        one("commands", "Commands queued for profiles, counted for every host", &done.commands);
+        one("asked", "Hosts that were asked which profiles they have", &done.asked);
+    }
+
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.head(name, kind, help);
         self.line(name, value);

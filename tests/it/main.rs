@@ -30,6 +30,7 @@ mod postbox;
 mod postgres;
 mod process;
 mod profiles_api;
+mod profiles_delivery;
 mod push;
 mod receiver;
 mod restored;
