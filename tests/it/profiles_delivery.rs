@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use protocol::apple::plist::Value as Plist;
 use protocol::apple::profile::{Payload, Profile, Scope};
 use reqwest::{Method, StatusCode};
 use rookery::sim::apple::device::{Answer as Done, ChannelNo, Device, User, UserKind};
@@ -33,9 +34,9 @@ fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
         payload_type: "com.apple.wifi.managed".into(),
         identifier: format!("com.example.{name}.wifi"),
         uuid: protocol::apple::profile::derived_uuid(&[name, "payload"]),
-        settings: [("Password".to_owned(), setting.into())].into_iter().collect(),
+        settings: [("Password".to_owned(), Plist::from(setting))].into_iter().collect(),
     };
-    let others = [("PayloadDisplayName".to_owned(), name.into())].into_iter().collect();
+    let others = [("PayloadDisplayName".to_owned(), Plist::from(name))].into_iter().collect();
     let uuid = protocol::apple::profile::derived_uuid(&[name]);
     Profile { identifier: format!("com.example.{name}"), uuid, scope, payloads: vec![payload], others }.to_xml()
 }
@@ -72,7 +73,7 @@ async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
 
 /// What the device has of the admin's profiles: identifier → setting.
 fn has(device: &Device) -> Vec<(String, String)> {
-    let profiles = device.contents.profiles.iter().skip(1);
+    let profiles = device.contents().profiles.iter().skip(1);
     let setting = |profile: &Profile| {
         profile.payloads[0].settings.get("Password").and_then(|value| value.as_string()).map(str::to_owned)
     };
@@ -118,7 +119,7 @@ async fn a_profile_reaches_a_host_and_is_seen_there_changes_and_goes() {
         replace(world, None, &[("wifi", wifi, json!({}))]).await;
         assert_eq!(shown(world, &device).await, pairs(&[("wifi", "pending")]), "at once");
         until(world, &mut device, &[("wifi", "verified")]).await;
-        let serial = device.model.serial.clone();
+        let serial = device.model.serial_number.clone();
         assert_eq!(has(&device), pairs(&[("com.example.wifi", &format!("{WIFI_PASSWORD} of {serial}"))]));
 
         let commands = get(world, "/commands?per_page=100").await;
@@ -148,7 +149,7 @@ async fn a_profile_reaches_a_host_and_is_seen_there_changes_and_goes() {
 async fn a_host_that_moves_gets_exactly_the_difference() {
     on_each_store(async |world| {
         let mut device = world.enrolled(Family::Mac, 1).await;
-        let label = json!({ "name": "Chosen", "hosts": [device.model.serial] });
+        let label = json!({ "name": "Chosen", "hosts": [device.model.serial_number] });
         let label = ask(world, Method::POST, "/labels", label).await["label"]["id"].as_i64().unwrap();
         let (one, other) = (team(world, "one").await, team(world, "other").await);
         let same = profile("same", "as before", None);
