@@ -126,7 +126,9 @@ async fn put(transaction: &Transaction, team_id: i64, change: &Change) -> Result
         return Ok(false);
     }
     match value {
-        None => drop(Entity::delete_by_id((team_id, change.name.to_owned())).exec(transaction).await?),
+        None => {
+            Entity::delete_by_id((team_id, change.name.to_owned())).exec(transaction).await?;
+        }
         Some(value) => {
             let row = ActiveModel { team_id: Set(team_id), name: Set(change.name.to_owned()), value: Set(value) };
             let replace = OnConflict::columns([Column::TeamId, Column::Name]).update_column(Column::Value).to_owned();

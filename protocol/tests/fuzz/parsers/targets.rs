@@ -12,7 +12,7 @@ use protocol::apple::profile::Profile;
 use protocol::apple::push::{Answer, Feedback, is_topic};
 use protocol::apple::uploaded_declaration::UploadedDeclaration;
 use protocol::apple::uploaded_profile::UploadedProfile;
-use protocol::apple::{json, platform, plist, strict_json};
+use protocol::apple::{json, platform, plist, profile_report, strict_json};
 use protocol::ids::{CommandUuid, hardware_uuid, serial_number};
 use protocol::pki::authority::Authority;
 use protocol::pki::scep::client::{Request as ClientRequest, read_ca_certificates};
