@@ -3,7 +3,7 @@
 
 use sea_orm::sea_query::{Expr, IntoIden, TableRef, Value, ValueTuple};
 
-use crate::host_profile::report::{self, Reported};
+use crate::host_profile::report::{self, Findings, Reported};
 use crate::host_profile_list::{self, Listed};
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
@@ -35,6 +35,8 @@ pub struct Turn {
     pub profiles: Vec<Reported>,
     /// Which profiles the device said it has.
     pub listed: Option<Box<Listed>>,
+    /// What its nodes hold of its profiles.
+    pub found: Option<Findings>,
 }
 
 /// A device whose management ends.
@@ -139,7 +141,7 @@ impl Turn {
     pub fn is_empty(&self) -> bool {
         let has_rows = !(self.entries.is_empty() && self.results.is_empty() && self.orphans.is_empty());
         let nothing_else = self.wake.is_none() && self.unlocked.is_none() && self.leaves.is_none();
-        let no_profiles = self.profiles.is_empty() && self.listed.is_none();
+        let no_profiles = self.profiles.is_empty() && self.listed.is_none() && self.found.is_none();
         !has_rows && self.events.is_empty() && nothing_else && no_profiles
     }
 }
@@ -169,6 +171,9 @@ pub(crate) async fn apply(transaction: &Transaction, vault: &Vault, turns: &[&Tu
     }
     for listed in turns.iter().filter_map(|turn| turn.listed.as_deref()) {
         host_profile_list::listed(transaction, listed).await?;
+    }
+    for found in turns.iter().filter_map(|turn| turn.found.as_ref()) {
+        report::found(transaction, found.host_id, &found.findings, found.max_retries, found.at).await?;
     }
     let (mut sooner, mut later) = (Vec::new(), Vec::new());
     for wake in turns.iter().filter_map(|turn| turn.wake) {

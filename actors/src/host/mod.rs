@@ -35,6 +35,7 @@ mod tell;
 pub mod token_update;
 mod window;
 mod windows;
+mod windows_profiles;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -38,7 +38,9 @@ pub(super) async fn handed_out(
     let Some(reference) = Reference::read(&body) else { return Ok(body) };
     let rendered = match reference {
         Reference::Install(content) => rendered(parts, host, content, Escape::Xml).await,
-        Reference::Remove(_) => Err(StoreError::Unreadable("only Windows loses settings by their text".to_owned())),
+        Reference::Remove(_) | Reference::Verify => {
+            Err(StoreError::Unreadable("only Windows has this kind of command".to_owned()))
+        }
     };
     match rendered {
         Ok(text) => Ok(Command::install_profile(uuid, &text).to_xml().into()),
@@ -88,6 +90,11 @@ pub(crate) async fn rendered(
     rendered.map(String::into_bytes).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
+/// What a host calls the certificate that it gets by a profile.
+pub(super) fn certificate_id(host: HostId, profile_id: i64) -> String {
+    format!("rookery-{}-{profile_id}", host.0)
+}
+
 impl Values {
     /// Reads what the variables of a profile stand for on a host.
     pub(crate) async fn read(
@@ -113,7 +120,7 @@ impl Values {
             Variable::Host(HostVariable::Platform) => Some(self.host.platform.clone()),
             // The same each time the profile is sent, and another one for each profile.
             Variable::Host(HostVariable::ScepWindowsCertificateId) => {
-                Some(format!("rookery-{}-{}", self.host.id, self.profile_id))
+                Some(certificate_id(HostId(self.host.id), self.profile_id))
             }
             Variable::Host(_) => None, // no account is linked to hosts yet
         }

@@ -5,16 +5,18 @@
 
 use actix::prelude::*;
 use bytes::Bytes;
+use entities::host_profile::report::Finding;
 use entities::{StoreError, command, queue_window};
 use openssl::sha::sha256;
-use protocol::ids::CommandUuid;
+use protocol::ids::{CommandUuid, HostId};
 use protocol::queue::{self, Heard, Room, Round as Decision, State};
+use protocol::time::Timestamp;
 use protocol::windows::session::{self, Round, Session};
 use protocol::windows::syncml::{Command, Message as SyncMl, OpenCommand};
 
 use super::prove::{Presented, Proven};
 use super::window::entry;
-use super::{Host, Turn, at_once};
+use super::{Host, HostParts, Turn, at_once, windows_profiles};
 use crate::ask::{Answer, Refusal};
 use crate::fault;
 
@@ -64,6 +66,8 @@ pub(super) struct Work {
     pub(super) most: usize,
     /// Commands that may not go in this session, by their queue entries.
     pub(super) barred: Vec<i64>,
+    /// What the message tells of the host's profiles.
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Handler<Manage> for Host {
@@ -117,8 +121,8 @@ impl Host {
         let begins = going_on.is_none();
         let (others, strangers) = (Vec::new(), Vec::new());
         let most = if message.unenrolls() || message.aborts() { 0 } else { MOST };
-        let barred = Vec::new();
-        let work = Work { row, begins, session, message, body, others, strangers, most, barred };
+        let (barred, findings) = (Vec::new(), Vec::new());
+        let work = Work { row, begins, session, message, body, others, strangers, most, barred, findings };
         if enabled { self.take_poll(work) } else { self.send_away(&work) }
     }
 
@@ -130,21 +134,21 @@ impl Host {
         if names.is_empty() {
             return self.consider(work);
         }
-        let (reader, row) = (self.parts.reader.clone(), work.row);
+        let (parts, host, row) = (self.parts.clone(), self.id, work.row);
         let generation = self.channel_of_row(row).map_or(0, |channel| channel.generation.0);
         let looking = async move {
             let mut found = Vec::with_capacity(names.len());
             for name in names {
-                let known = queue_window::by_uuid(&reader, row, name.as_str().to_owned()).await?;
+                let known = queue_window::by_uuid(&parts.reader, row, name.as_str().to_owned()).await?;
                 let pending = known.as_ref().filter(|known| known.generation == generation && entry(known).is_some());
-                let body = match pending {
-                    Some(row) => match command::body_of_entry(&reader, row.id).await {
+                let command = match pending {
+                    Some(row) => match handed_out_before(&parts, host, row.id, &name).await {
                         Err(StoreError::Unreadable(_)) => None, // it is parked when it is to be handed out again
                         read => Some(read?),
                     },
                     None => None,
                 };
-                found.push((name, known, body));
+                found.push((name, known, command));
             }
             Ok::<_, StoreError>(found)
         };
@@ -154,8 +158,7 @@ impl Host {
                 Ok(found) => found,
                 Err(error) => return at_once(Err(Refusal::soon(error))),
             };
-            for (name, known, body) in found {
-                let command = body.and_then(|body| Command::from_body(&body, name.clone()).ok());
+            for (name, known, command) in found {
                 let state = known.as_ref().and_then(|row| State::from_code(row.state));
                 match (command, known.as_ref().and_then(entry), host.channel_of_row(row)) {
                     (Some(command), Some(entry), Some(channel)) if entry.state.is_queued() => {
@@ -200,28 +203,24 @@ impl Host {
         let Some(channel) = self.channel_of_row(work.row) else { return at_once(Ok(Managed::Unproven)) };
         let wanted: Vec<(i64, CommandUuid, Option<Bytes>)> =
             decision.next.iter().map(|next| (next.id, next.uuid.clone(), channel.bodies.get(next.id))).collect();
-        if wanted.is_empty() {
+        let told = windows_profiles::told(&round);
+        if wanted.is_empty() && told.is_empty() {
             return self.answer(work, round, decision, Vec::new());
         }
-        let (reader, writer, now) = (self.parts.reader.clone(), self.parts.writer.clone(), self.now());
+        let (parts, host, now) = (self.parts.clone(), self.id, self.now());
         let fetching = async move {
             let mut commands = Vec::with_capacity(wanted.len());
-            for (entry, uuid, body) in wanted {
-                let body = match body {
-                    Some(body) => body,
-                    None => super::report::read_body(&reader, &writer, entry, now).await?,
-                };
-                commands.push((entry, Command::from_body(&body, uuid)));
+            for wanted in wanted {
+                commands.push((wanted.0, made(&parts, host, wanted, now).await?));
             }
-            for (entry, command) in &commands {
-                if command.is_err() {
-                    super::report::park(&writer, *entry, now).await?;
-                }
-            }
-            Ok::<_, StoreError>(commands)
+            let findings = match told.as_slice() {
+                [] => Vec::new(),
+                _ => windows_profiles::findings(&parts, host, told).await?,
+            };
+            Ok::<_, StoreError>((commands, findings))
         };
         Box::pin(fetching.into_actor(self).then(move |fetched, host, context| {
-            let fetched = match host.settle(fetched, context) {
+            let (fetched, findings) = match host.settle(fetched, context) {
                 Ok(fetched) => fetched,
                 Err(refusal) => return at_once(Err(refusal)),
             };
@@ -233,12 +232,43 @@ impl Host {
                 return host.consider(Work { barred, ..work });
             }
             match fetched.into_iter().map(|(_, command)| command).collect::<Result<Vec<_>, _>>() {
-                Ok(commands) => host.answer(work, round, decision, commands),
-                // What cannot be read is parked now: memory has to know.
-                Err(error) => at_once(host.become_stale(Refusal::soon(error), context)),
+                Ok(commands) => host.answer(Work { findings, ..work }, round, decision, commands),
+                // What cannot be made is taken out of the way now: memory has to know.
+                Err(why) => at_once(host.become_stale(Refusal::soon(why), context)),
             }
         }))
     }
+}
+
+/// A command that is to be handed out; `Err` says why it cannot be made, and it is taken out of the way.
+async fn made(
+    parts: &HostParts,
+    host: HostId,
+    (entry, uuid, body): (i64, CommandUuid, Option<Bytes>),
+    now: Timestamp,
+) -> Result<Result<Command, String>, StoreError> {
+    let body = match body {
+        Some(body) => body,
+        None => super::report::read_body(&parts.reader, &parts.writer, entry, now).await?,
+    };
+    match windows_profiles::handed_out(parts, host, uuid.clone(), &body).await {
+        Err(StoreError::Unreadable(why)) => {
+            windows_profiles::set_aside(parts, host, (entry, &uuid, &body), &why, now).await?;
+            Ok(Err(why))
+        }
+        made => made.map(Ok),
+    }
+}
+
+/// A command that the device has, as it got it.
+async fn handed_out_before(
+    parts: &HostParts,
+    host: HostId,
+    entry: i64,
+    name: &CommandUuid,
+) -> Result<Command, StoreError> {
+    let body = command::body_of_entry(&parts.reader, entry).await?;
+    windows_profiles::handed_out(parts, host, name.clone(), &body).await
 }
 
 impl Work {

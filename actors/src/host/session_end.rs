@@ -176,6 +176,8 @@ impl Host {
             let (status, body) = ("sent".to_owned(), Vec::new());
             rows.results.push(NewResult { entry_id: id, status, body, received_at: now.millis() });
         }
+        rows.profiles = self.about_windows_profiles(round, decision);
+        rows.found = self.found(work.findings.clone());
         rows.entries = decision.changes.iter().map(entry_change).collect();
         rows.events = self.tell_ended(work.row, &decision.changes);
         self.noted.clear();

@@ -8,17 +8,21 @@ pub enum Reference {
     Install(i64),
     /// The host is to lose what it set.
     Remove(i64),
+    /// The host is to say what it has of all that it was given lately (Windows).
+    Verify,
 }
 
 impl Reference {
     const INSTALL: &str = "profile install ";
     const REMOVE: &str = "profile remove ";
+    const VERIFY: &str = "profile verify";
 
     /// As the text of a command.
     pub fn write(self) -> Vec<u8> {
         match self {
             Self::Install(content) => format!("{}{content}", Self::INSTALL),
             Self::Remove(content) => format!("{}{content}", Self::REMOVE),
+            Self::Verify => Self::VERIFY.to_owned(),
         }
         .into_bytes()
     }
@@ -29,6 +33,9 @@ impl Reference {
             return None;
         }
         let text = std::str::from_utf8(body).ok()?;
+        if text == Self::VERIFY {
+            return Some(Self::Verify);
+        }
         let install = || text.strip_prefix(Self::INSTALL)?.parse().ok().map(Self::Install);
         install().or_else(|| text.strip_prefix(Self::REMOVE)?.parse().ok().map(Self::Remove))
     }
@@ -40,7 +47,8 @@ mod tests {
 
     #[test]
     fn a_reference_is_read_as_it_was_written() {
-        for reference in [Reference::Install(1), Reference::Install(i64::MAX), Reference::Remove(7)] {
+        for reference in [Reference::Install(1), Reference::Install(i64::MAX), Reference::Remove(7), Reference::Verify]
+        {
             assert_eq!(Reference::read(&reference.write()), Some(reference));
         }
         for other in ["<?xml version=\"1.0\"?>", "profile", "profile install ", "profile install x", ""] {

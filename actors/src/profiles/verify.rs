@@ -8,12 +8,13 @@ use entities::{StoreError, host_profile, host_profile_list, profile};
 use protocol::apple::channel::ChannelKind;
 use protocol::apple::command::Command;
 use protocol::apple::request_types;
-use protocol::ids::HostId;
+use protocol::ids::{CommandUuid, HostId};
 use protocol::profiles::list_uuid;
 
 use super::Tally;
+use super::reference::Reference;
 use super::rounds::Desk;
-use crate::dispatcher::announce::News;
+use crate::dispatcher::announce::{Due, News};
 
 /// Hosts that are asked at once.
 const BATCH: u64 = 500;
@@ -34,7 +35,7 @@ async fn ask_some(desk: &Desk, hosts: Vec<i64>) -> Result<(), StoreError> {
     let now = desk.clock.now();
     let due = desk.announcer.due(hosts.iter().map(|host| HostId(*host)), true, now);
     let candidates = entities::delivery::read(&desk.reader, hosts.clone()).await?;
-    let mut channels = BTreeMap::new();
+    let (mut apple, mut windows) = (BTreeMap::new(), BTreeMap::new());
     for (host, candidate) in &candidates {
         let waits = |scope: i16| {
             let waiting =
@@ -42,19 +43,36 @@ async fn ask_some(desk: &Desk, hosts: Vec<i64>) -> Result<(), StoreError> {
             candidate.rows.iter().any(|row| waiting(&row))
         };
         for channel in &candidate.channels {
-            let scope = match ChannelKind::from_code(channel.kind) {
-                Some(ChannelKind::Device | ChannelKind::UserEnrollmentDevice) => profile::SYSTEM,
-                Some(ChannelKind::User | ChannelKind::UserEnrollment | ChannelKind::SharedIpad) => profile::USER,
-                _ => continue,
+            let (is_asked, channels) = match ChannelKind::from_code(channel.kind) {
+                Some(ChannelKind::Device | ChannelKind::UserEnrollmentDevice) => (waits(profile::SYSTEM), &mut apple),
+                Some(ChannelKind::User | ChannelKind::UserEnrollment | ChannelKind::SharedIpad) => {
+                    (waits(profile::USER), &mut apple)
+                }
+                Some(ChannelKind::Windows) => (waits(profile::SYSTEM) || waits(profile::USER), &mut windows),
+                None => continue,
             };
-            if waits(scope) {
-                channels
-                    .insert(channel.id, Channel { enrollment_id: channel.id, due_at: due.of(HostId(*host)).millis() });
+            if is_asked {
+                let due_at = due.of(HostId(*host)).millis();
+                channels.insert(channel.id, Channel { enrollment_id: channel.id, due_at });
             }
         }
     }
+    let list = |uuid: &CommandUuid| Command::profile_list(uuid.clone(), true).to_xml();
+    queue(desk, &hosts, apple, &list, &due).await?;
+    queue(desk, &hosts, windows, &|_| Reference::Verify.write(), &due).await
+}
+
+/// Queues a question for channels; all of `hosts` are asked again when no answer comes.
+async fn queue(
+    desk: &Desk,
+    hosts: &[i64],
+    channels: BTreeMap<i64, Channel>,
+    body: &dyn Fn(&CommandUuid) -> Vec<u8>,
+    due: &Due,
+) -> Result<(), StoreError> {
+    let now = desk.clock.now();
     let uuid = list_uuid(*uuid::Uuid::new_v4().as_bytes());
-    let body = Command::profile_list(uuid.clone(), true).to_xml();
+    let body = body(&uuid);
     let expires_at = now.plus(request_types::facts("ProfileList").time_to_live);
     let asked = Enqueue {
         uuid: uuid.as_str().to_owned(),
@@ -75,8 +93,8 @@ async fn ask_some(desk: &Desk, hosts: Vec<i64>) -> Result<(), StoreError> {
     Tally::add(&desk.tally.asked, asked.channels.len() as u64);
     // Asked again when no answer comes: the device may be off for long, or the command may be taken back.
     let again_at = expires_at.millis();
-    let queued = host_profile_list::ask(&desk.writer, hosts, asked, now.millis(), again_at).await?;
+    let queued = host_profile_list::ask(&desk.writer, hosts.to_vec(), asked, now.millis(), again_at).await?;
     let news = News { uuid, priority: 0, no_blind_resend: false, body: body.into(), expires_at, push: true };
-    desk.announcer.tell(&news, &queued, &due);
+    desk.announcer.tell(&news, &queued, due);
     Ok(())
 }

@@ -50,6 +50,19 @@ pub struct Finding {
     pub found: Found,
 }
 
+/// What a report tells of the profiles of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// The host.
+    pub host_id: i64,
+    /// One for each profile.
+    pub findings: Vec<Finding>,
+    /// How often what is missing is sent again.
+    pub max_retries: i16,
+    /// When this was found.
+    pub at: i64,
+}
+
 /// What somebody found who looked at a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -63,6 +76,8 @@ pub enum Found {
     Working,
     /// The device does not have it any more, as it should.
     Gone,
+    /// Nobody has asked yet; it is asked for as soon as possible.
+    Unasked,
 }
 
 /// What an admin can do about a device that does not know declarations.
@@ -103,7 +118,7 @@ pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Re
             };
             // Devices tell of declarations by themselves; the others have to be asked.
             let asked = CaseStatement::new()
-                .case(Column::Kind.eq(profile::MOBILECONFIG), Expr::value(verify_at))
+                .case(Column::Kind.ne(profile::DECLARATION), Expr::value(verify_at))
                 .finally(Expr::value(None::<i64>));
             let done = free(has(under_way())).filter(waits).col_expr(Column::Status, status.into());
             done.col_expr(Column::VerifyAt, asked.into()).exec(transaction).await?;
@@ -168,6 +183,9 @@ pub(crate) async fn found(
             Found::Working => {
                 let working = installed().filter(Column::Status.is_in([PENDING, VERIFIED]));
                 working.col_expr(Column::Status, VERIFYING.into()).exec(transaction).await?;
+            }
+            Found::Unasked => {
+                stands().col_expr(Column::VerifyAt, at.into()).exec(transaction).await?;
             }
             Found::Gone => {
                 let gone = Entity::delete_many().filter(Column::HostId.eq(host_id));

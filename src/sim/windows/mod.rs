@@ -13,6 +13,7 @@ pub(in crate::sim) mod fake_mdm;
 pub mod host;
 mod judge;
 pub mod model;
+mod policies;
 pub mod poll;
 pub mod provisioning;
 pub mod quirks;

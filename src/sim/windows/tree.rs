@@ -6,20 +6,25 @@
 use std::collections::BTreeMap;
 
 use super::model::Model;
+use super::policies;
 use super::syncml::answer::Item;
 
 /// The provider nodes of DMClient stand below this.
 const PROVIDER: &str = "Vendor/MSFT/DMClient/Provider/";
 const MSI: &str = "Vendor/MSFT/EnterpriseDesktopAppManagement/MSI/";
+const SCEP: &str = "Vendor/MSFT/ClientCertificateInstall/SCEP/";
 const RENEW: &str = "Vendor/MSFT/CertificateStore/My/WSTEP/Renew/";
 /// Where everybody may write.
 const FREE: &[&str] = &[
-    "Vendor/MSFT/Policy/Config/",
-    "Vendor/MSFT/Policy/ConfigOperations/",
+    policies::CONFIG,
+    "Vendor/MSFT/Policy/ConfigOperations/ADMXInstall/",
     "Vendor/MSFT/BitLocker/",
     "Vendor/MSFT/ClientCertificateInstall/",
     "Vendor/MSFT/Reboot/Schedule/",
+    "Vendor/MSFT/WiFi/Profile/",
+    "Vendor/MSFT/Firewall/MdmStore/",
     "User/Vendor/MSFT/Policy/Config/",
+    "User/Vendor/MSFT/ClientCertificateInstall/",
     "SyncML/DMAcc/",
     PROVIDER,
     MSI,
@@ -127,7 +132,7 @@ impl Tree {
             return Done::code(405);
         }
         match verb {
-            "Get" => self.read(&path),
+            "Get" => self.read(&policies::kept_at(&path)),
             "Exec" => self.execute(&path, item),
             "Add" | "Replace" | "Delete" => self.change(verb, &path, item),
             _ => Done::code(400),
@@ -158,10 +163,17 @@ impl Tree {
             ("Add", true) => return Done::code(418),
             ("Delete", false) => return Done::code(404),
             ("Delete", true) => {
-                self.nodes.remove(path);
+                self.forget(path);
                 return Done::code(200);
             }
             _ => {}
+        }
+        let files = self.nodes.iter().map(|(at, node)| (at.as_str(), node.data.as_str()));
+        if !policies::is_there(path, files) {
+            return Done::code(404);
+        }
+        if !policies::is_sound_file(path, &data) {
+            return Done::code(400);
         }
         if item.format == "int" && data.trim().parse::<i64>().is_err() {
             return Done::code(400);
@@ -178,6 +190,22 @@ impl Tree {
         Done { code: 200, value: None, effect }
     }
 
+    /// A node goes with all that stands in it; with an ADMX file go its policies.
+    fn forget(&mut self, path: &str) {
+        let below = format!("{path}/");
+        self.nodes.retain(|at, _| at != path && !at.starts_with(&below));
+        let files: Vec<(String, String)> =
+            self.nodes.iter().map(|(at, node)| (at.clone(), node.data.clone())).collect();
+        let there = |path: &str| policies::is_there(path, files.iter().map(|(at, text)| (at.as_str(), text.as_str())));
+        self.nodes.retain(|at, _| there(at));
+    }
+
+    /// What a certificate is asked for with.
+    fn can_enroll(&self, node: &str) -> bool {
+        let needed = ["CAThumbprint", "Challenge", "EKUMapping", "HashAlgorithm", "KeyLength", "KeyUsage", "ServerURL"];
+        needed.iter().chain(&["SubjectName"]).all(|name| self.nodes.contains_key(&format!("{node}/Install/{name}")))
+    }
+
     fn execute(&self, path: &str, item: &Item) -> Done {
         if let Some(way) = path.strip_prefix("Vendor/MSFT/RemoteWipe/") {
             return if WIPES.contains(&way) { Done::and(200, Effect::Wipe) } else { Done::code(405) };
@@ -188,7 +216,10 @@ impl Tree {
             "Vendor/MSFT/CertificateStore/My/WSTEP/Renew/RenewNow" => Done::and(202, Effect::Renew),
             "Vendor/MSFT/DMClient/Unenroll" => Done::and(200, Effect::Unenroll),
             _ if leaves => Done::and(200, Effect::Unenroll),
-            _ if path.ends_with("/Install/Enroll") => Done::code(200),
+            _ if path.contains(SCEP) && path.ends_with("/Install/Enroll") => {
+                let node = path.trim_end_matches("/Install/Enroll");
+                Done::code(if self.can_enroll(node) { 200 } else { 500 })
+            }
             _ if path.starts_with(MSI) && path.ends_with("/DownloadInstall") => {
                 let has_job = item.data.as_deref().is_some_and(|data| data.contains("<MsiInstallJob"));
                 match (self.nodes.contains_key(path), has_job) {
@@ -247,6 +278,30 @@ mod tests {
         let mut tree = tree();
         tree.user_is_there = false;
         assert_eq!(tree.obey("Add", &item("./User/Vendor/MSFT/Policy/Config/A/B", "int", Some("1"))).code, 405);
+    }
+
+    #[test]
+    fn policies_of_an_app_come_and_go_with_its_file() {
+        let mut tree = tree();
+        let file = "./Device/Vendor/MSFT/Policy/ConfigOperations/ADMXInstall/Demo/Policy/F1";
+        let beta = "./Device/Vendor/MSFT/Policy/Config/Demo~Policy~Cat/Beta";
+        let admx = "<policyDefinitions><policies><policy name=\"Beta\"/></policies></policyDefinitions>";
+        let enabled = item(beta, "chr", Some("<enabled/>"));
+        assert_eq!(tree.obey("Replace", &enabled).code, 404, "nobody knows it yet");
+        assert_eq!(tree.obey("Replace", &item(file, "chr", Some("<x/>"))).code, 400);
+        assert_eq!(tree.obey("Replace", &item(file, "chr", Some(admx))).code, 200);
+        assert_eq!(tree.obey("Replace", &enabled).code, 200);
+        let read = item("./Device/Vendor/MSFT/Policy/Result/Demo~Policy~Cat/Beta", "chr", None);
+        assert_eq!(tree.obey("Get", &read).value.unwrap().data, "<enabled/>");
+        assert_eq!(tree.obey("Delete", &item(file, "chr", None)).code, 200);
+        assert_eq!(tree.obey("Get", &read).code, 404);
+    }
+
+    #[test]
+    fn a_certificate_is_asked_for_when_all_is_there() {
+        let mut tree = tree();
+        let enroll = item("./Vendor/MSFT/ClientCertificateInstall/SCEP/c/Install/Enroll", "null", None);
+        assert_eq!(tree.obey("Exec", &enroll).code, 500);
     }
 
     #[test]

@@ -30,13 +30,20 @@ impl Profile {
         Command::new(uuid, operations)
     }
 
-    /// Takes away what the profile set, but for what other profiles set as well (`kept`, as [`Profile::nodes`] gives them); `None`
-    /// when nothing is to be done. Never all or nothing: many nodes cannot be deleted.
+    /// Takes away what the profile and a former version of it set, but for what other profiles set as well (`kept`, as
+    /// [`Profile::nodes`] gives them); `None` when nothing is to be done. Never all or nothing: many nodes cannot be deleted.
     ///
     /// # Errors
     /// The name is none.
-    pub fn removal(&self, uuid: CommandUuid, kept: &HashSet<String>) -> Result<Option<Command>, CommandError> {
-        let deletes = self.deletes(kept);
+    pub fn removal(
+        &self,
+        uuid: CommandUuid,
+        former: Option<&Self>,
+        kept: &HashSet<String>,
+    ) -> Result<Option<Command>, CommandError> {
+        let former = former.into_iter().flat_map(|former| &former.edits);
+        let edits = former.chain(&self.edits).cloned().collect();
+        let deletes = Self { edits, is_atomic: false }.deletes(kept);
         if deletes.is_empty() { Ok(None) } else { Command::new(uuid, deletes).map(Some) }
     }
 

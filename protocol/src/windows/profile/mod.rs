@@ -1,8 +1,8 @@
 //! Profiles for Windows hosts: what an administrator wants some nodes to hold, written as a fragment of SyncML.
 //!
 //! A file is read once, strictly ([`Profile::parse`]), into [`Edit`]s: one for each node, in their order. What a device gets is
-//! written anew from these: [`Profile::install`], [`Profile::removal`], and [`Profile::verification`], which asks what the nodes hold
-//! now; [`Profile::verdict`] compares. Everything stands on [`syncml::Command`](super::syncml::Command), so names on the wire, a
+//! written anew from these: [`Profile::install`] and [`Profile::removal`]. [`Profile::questions`] says which nodes tell whether it
+//! is there, and [`Profile::verdict`] compares what they hold. Everything stands on [`syncml::Command`](super::syncml::Command), so names on the wire, a
 //! node that is there already, and failures are handled where those of all commands are.
 //!
 //! Never here: which host gets which profile, what its placeholders stand for, and how often something is tried again.
@@ -19,10 +19,10 @@ mod verify;
 mod tests;
 
 use super::loc_uri::{Scope, scope, scoped};
-use super::syncml::{Item, Verb};
+use super::syncml::{Command, Item, Operation, Verb};
 
 pub use error::{ProfileError, Rule};
-pub use verify::Verdict;
+pub use verify::{Told, Verdict};
 
 /// The longest file that is taken, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -56,6 +56,21 @@ pub struct Edit {
 }
 
 impl Profile {
+    /// What a command of [`Profile::install`] sets.
+    pub fn sent(command: &Command) -> Self {
+        let set = command.all().filter(|(_, one)| !one.best_effort && one.verb != Verb::Atomic);
+        let edits = set.flat_map(|(number, one)| one.items.iter().map(move |item| Edit::of(number, one, item)));
+        let is_atomic = command.operations().iter().any(|one| one.verb == Verb::Atomic);
+        Self { edits: edits.collect(), is_atomic }
+    }
+
+    /// The profile with the name of a host's certificate in the place of the variable of SCEP, the one that can stand in addresses.
+    #[must_use]
+    pub fn named(mut self, certificate: &str) -> Self {
+        self.edits.iter_mut().for_each(|edit| rules::name_certificate(&mut edit.target, certificate));
+        self
+    }
+
     /// The edits, in their order.
     pub fn edits(&self) -> &[Edit] {
         &self.edits
@@ -91,6 +106,11 @@ impl Edit {
     /// Whether the node holds something by it.
     pub const fn sets(&self) -> bool {
         matches!(self.verb, Verb::Add | Verb::Replace)
+    }
+
+    fn of(number: usize, operation: &Operation, item: &Item) -> Self {
+        let Item { target, format, kind, data, .. } = item.clone();
+        Self { number, verb: operation.verb, target: target.unwrap_or_default(), format, kind, data }
     }
 
     fn is_scep(&self) -> bool {

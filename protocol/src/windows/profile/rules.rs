@@ -95,6 +95,14 @@ fn scep_part(target: &str) -> Option<(&str, String)> {
     Some((name, names.collect::<Vec<_>>().join("/").to_ascii_lowercase()))
 }
 
+/// Puts the name of a certificate into an address, in the place of its variable.
+pub(super) fn name_certificate(target: &mut String, certificate: &str) {
+    if target.contains('$') {
+        let name = |name| if is_certificate_id(name) { certificate } else { name };
+        *target = target.split('/').map(name).collect::<Vec<_>>().join("/");
+    }
+}
+
 /// Whether it is the variable of SCEP, in one of the ways in which variables are written.
 fn is_certificate_id(name: &str) -> bool {
     let Some(name) = name.strip_prefix('$') else { return false };

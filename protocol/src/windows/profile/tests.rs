@@ -223,6 +223,12 @@ fn a_scep_profile_is_whole() {
 }
 
 #[test]
+fn a_certificate_has_the_name_that_its_host_gives_it() {
+    let named = profile(&scep("Device", "${FLEET_VAR_SCEP_WINDOWS_CERTIFICATE_ID}").concat()).named("c-1");
+    assert!(named.edits().iter().all(|edit| edit.target.contains("/SCEP/c-1")));
+}
+
+#[test]
 fn an_admx_file_comes_before_its_policies() {
     let file = edit("Replace", "./Vendor/MSFT/Policy/ConfigOperations/ADMXInstall/Demo/Policy/F1", "chr", "&lt;x/&gt;");
     let policy = edit("Replace", "./Device/Vendor/MSFT/Policy/Config/demo~Policy~Cat/Beta", "chr", "&lt;enabled/&gt;");
@@ -312,19 +318,19 @@ fn a_removal_deletes_what_was_set_and_nothing_that_others_set() {
     .concat();
     let other = profile(&edit("Replace", "./vendor/msft/policy/config/Camera/%41llowCamera", "int", "1"));
     let kept: HashSet<String> = other.nodes().collect();
-    let removal = profile(&file).removal(uuid(), &kept).unwrap().unwrap();
+    let removal = profile(&file).removal(uuid(), None, &kept).unwrap().unwrap();
     assert_eq!(targets(&removal), [(Verb::Delete, CORTANA), (Verb::Delete, policy), (Verb::Delete, admx)]);
     let name = uuid();
     let said = status(name.as_str(), 405) + &status(&format!("{name}.1"), 404) + &status(&format!("{name}.2"), 500);
     assert_eq!(done(removal.clone(), &said).answer, Answer::Acknowledged, "what cannot be deleted is let be");
     let said = status(name.as_str(), 200) + &status(&format!("{name}.1"), 401) + &status(&format!("{name}.2"), 200);
     assert_eq!(done(removal, &said).answer, Answer::Error);
-    assert_eq!(other.removal(uuid(), &kept).unwrap(), None);
+    assert_eq!(other.removal(uuid(), None, &kept).unwrap(), None);
     let scep = Profile::accepted(scep("Device", "w-1").concat().as_bytes()).unwrap();
-    let removal = scep.removal(uuid(), &HashSet::new()).unwrap().unwrap();
+    let removal = scep.removal(uuid(), None, &HashSet::new()).unwrap().unwrap();
     assert_eq!(targets(&removal).len(), 1, "what stands in a node goes with it");
     let child = HashSet::from(["device/vendor/msft/clientcertificateinstall/scep/w-1/install/keyusage".to_owned()]);
-    let rest = scep.removal(uuid(), &child).unwrap().unwrap();
+    let rest = scep.removal(uuid(), None, &child).unwrap().unwrap();
     assert_eq!(targets(&rest).len(), 7, "a node in which another profile's stands stays");
 }
 
@@ -355,10 +361,12 @@ fn nodes_that_can_be_read_are_asked_for_where_their_value_stands() {
         edit("Replace", "./Vendor/MSFT/Firewall/X", "bool", "true"),
     ]
     .concat();
-    let command = profile(&file).verification(uuid()).unwrap().unwrap();
+    let command = Command::get(uuid(), profile(&file).questions()).unwrap();
     let result = "./Device/Vendor/MSFT/Policy/Result/Camera/AllowCamera";
     assert_eq!(targets(&command), [(Verb::Get, result), (Verb::Get, "./Vendor/MSFT/Firewall/X")]);
-    assert_eq!(profile(&scep("Device", ID).concat()).verification(uuid()).unwrap(), None);
+    assert!(profile(&scep("Device", ID).concat()).questions().is_empty());
+    let sent = Profile::sent(&install(&atomic(&edit("Add", CAMERA, "int", "0"))));
+    assert_eq!(sent.questions(), [result], "what was sent says what is to be asked");
 }
 
 #[test]
@@ -367,8 +375,8 @@ fn what_a_device_holds_is_compared_and_what_it_cannot_tell_counts() {
     let (profile, name) = (profile(&file), uuid());
     let second = format!("{name}.1");
     let verdict = |said: &str| {
-        let command = profile.verification(uuid()).unwrap().unwrap();
-        profile.verdict(done(command, said).body.as_bytes())
+        let command = Command::get(uuid(), profile.questions()).unwrap();
+        profile.verdict(&Told::read(&command, done(command.clone(), said).body.as_bytes())).unwrap()
     };
     let good = status(name.as_str(), 200) + &result(name.as_str(), " 01 ");
     assert_eq!(verdict(&(good.clone() + &status(&second, 200) + &result(&second, "0"))), Verdict::Holds);
@@ -377,7 +385,10 @@ fn what_a_device_holds_is_compared_and_what_it_cannot_tell_counts() {
     }
     let drifted = good + &status(&second, 200) + &result(&second, "7");
     assert_eq!(verdict(&drifted), Verdict::Differs(format!("{CORTANA}: holds something else")));
-    assert_eq!(profile.verdict(b"<what"), Verdict::Holds);
+    let asked = Command::get(uuid(), profile.questions()).unwrap();
+    assert_eq!(profile.verdict(&Told::read(&asked, b"<what")), Some(Verdict::Holds));
+    let less = Command::get(uuid(), profile.questions().into_iter().take(1)).unwrap();
+    assert_eq!(profile.verdict(&Told::read(&less, b"")), None, "not all of it was asked for");
 }
 
 #[test]
@@ -416,9 +427,9 @@ fn values_are_compared_by_meaning() {
     ] {
         let profile = profile(&edit("Replace", node, format, &escaped(expected)));
         let said = status(uuid().as_str(), 200) + &result(uuid().as_str(), actual);
-        let command = profile.verification(uuid()).unwrap().unwrap();
-        let verdict = profile.verdict(done(command, &said).body.as_bytes());
-        assert_eq!(verdict == Verdict::Holds, holds, "{node} {expected} {actual}");
+        let command = Command::get(uuid(), profile.questions()).unwrap();
+        let verdict = profile.verdict(&Told::read(&command, done(command.clone(), &said).body.as_bytes()));
+        assert_eq!(verdict == Some(Verdict::Holds), holds, "{node} {expected} {actual}");
     }
     assert!(!matches::holds(
         &profile(&edit("Add", wifi, "chr", &escaped(&wlan("WPA2PSK", "")))).edits[0],
@@ -470,7 +481,7 @@ proptest! {
         let nodes = |profile: &Profile| profile.nodes().collect::<HashSet<_>>();
         let taken = |node: &String, gone: &HashSet<String>| gone.iter().any(|tree| crate::windows::loc_uri::is_within(node, tree));
         let edited = gone(&new.install(uuid(), Some(&former), &kept).unwrap());
-        let removed = former.removal(uuid(), &kept).unwrap().as_ref().map(gone).unwrap_or_default();
+        let removed = former.removal(uuid(), None, &kept).unwrap().as_ref().map(gone).unwrap_or_default();
         for node in nodes(&new).iter().chain(&kept) {
             prop_assert!(!taken(node, &edited), "{node} stays");
         }
@@ -485,13 +496,13 @@ proptest! {
     #[test]
     fn what_is_set_is_what_is_asked_for(file in files()) {
         let profile = profile(&file);
-        let Some(command) = profile.verification(uuid()).unwrap() else { return Ok(()) };
+        let Ok(command) = Command::get(uuid(), profile.questions()) else { return Ok(()) };
         let said: String = command.all().map(|(place, one)| {
             let target = one.targets().next().unwrap_or_default().replace("/Result/", "/Config/");
             let edit = profile.edits().iter().rev().find(|edit| scoped(&edit.target) == scoped(&target)).unwrap();
             let id = if place == 0 { uuid().to_string() } else { format!("{}.{place}", uuid()) };
             status(&id, 200) + &result(&id, edit.data.as_deref().unwrap_or_default())
         }).collect();
-        prop_assert_eq!(profile.verdict(done(command, &said).body.as_bytes()), Verdict::Holds);
+        prop_assert_eq!(profile.verdict(&Told::read(&command, done(command.clone(), &said).body.as_bytes())), Some(Verdict::Holds));
     }
 }

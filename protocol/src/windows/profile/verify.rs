@@ -3,12 +3,13 @@
 //! Many nodes cannot be read, and some that are set hold something else under another name: what a device cannot tell counts for
 //! the profile, whose installation it reported as done.
 
+use std::collections::{HashMap, HashSet};
+
 use super::matches::holds;
 use super::read::shown;
 use super::{Edit, Profile, rules};
-use crate::ids::CommandUuid;
 use crate::windows::loc_uri::{Scope, canonical, is_within, scoped};
-use crate::windows::syncml::{Command, CommandError, Item, Operation, Received, Verb, WireId, said};
+use crate::windows::syncml::{Command, Received, WireId, said};
 
 /// Nodes that are set to start something, or to be kept under another name.
 const NEVER_READ: [&str; 2] =
@@ -25,37 +26,47 @@ pub enum Verdict {
     Differs(String),
 }
 
+/// What a device answered when it was asked what nodes hold.
+#[derive(Clone, Default)]
+pub struct Told {
+    asked: HashSet<String>,
+    held: HashMap<String, String>,
+}
+
+impl Told {
+    /// Reads an answer as it is kept of a command (a `SyncBody`).
+    pub fn read(asked: &Command, answer: &[u8]) -> Self {
+        let said = said(answer).unwrap_or_default();
+        let held = asked.all().filter_map(|(place, get)| Some((get.targets().next()?, value(&said, place)?)));
+        Self {
+            held: held.map(|(node, value)| (node.to_owned(), value.to_owned())).collect(),
+            asked: asked.targets().map(str::to_owned).collect(),
+        }
+    }
+}
+
 impl Profile {
-    /// Asks what the nodes hold; `None` when none of them can be read.
-    ///
-    /// # Errors
-    /// The name is none.
-    pub fn verification(&self, uuid: CommandUuid) -> Result<Option<Command>, CommandError> {
-        let gets = self.readable().into_iter().map(|edit| {
-            let item = Item { target: Some(place_of_result(&edit.target)), ..Item::default() };
-            Operation::on(Verb::Get, vec![item])
-        });
-        let gets: Vec<Operation> = gets.collect();
-        if gets.is_empty() { Ok(None) } else { Command::new(uuid, gets).map(Some) }
+    /// The nodes that tell whether a device holds what the profile set; none when none of them can be read.
+    pub fn questions(&self) -> Vec<String> {
+        self.readable().into_iter().map(|edit| place_of_result(&edit.target)).collect()
     }
 
-    /// Compares what a device answered to [`Profile::verification`], as it is kept of commands (a `SyncBody`).
-    pub fn verdict(&self, answer: &[u8]) -> Verdict {
-        let said = said(answer).unwrap_or_default();
-        let differing = self.readable().into_iter().enumerate().filter(|(place, edit)| {
-            let value = value(&said, *place);
-            value.is_some_and(|value| !holds(edit, value))
-        });
-        let named: Vec<String> = differing
-            .take(MAX_NAMED)
-            .map(|(_, edit)| format!("{}: holds something else", shown(&edit.target)))
-            .collect();
-        if named.is_empty() { Verdict::Holds } else { Verdict::Differs(named.join(", ")) }
+    /// Compares what a device told with what the profile set; `None` when it was not asked for all of it.
+    pub fn verdict(&self, told: &Told) -> Option<Verdict> {
+        let readable = self.readable();
+        let place = |edit: &&Edit| place_of_result(&edit.target);
+        if !readable.iter().all(|edit| told.asked.contains(&place(edit))) {
+            return None;
+        }
+        let differs = |edit: &&&Edit| told.held.get(&place(edit)).is_some_and(|value| !holds(edit, value));
+        let named = readable.iter().filter(differs).take(MAX_NAMED);
+        let named: Vec<String> = named.map(|edit| format!("{}: holds something else", shown(&edit.target))).collect();
+        Some(if named.is_empty() { Verdict::Holds } else { Verdict::Differs(named.join(", ")) })
     }
 
     /// The edits whose nodes can be asked for, each node once: the last edit counts.
     fn readable(&self) -> Vec<&Edit> {
-        let mut later = std::collections::HashSet::new();
+        let mut later = HashSet::new();
         let last = self.edits.iter().rev().filter(|edit| later.insert(scoped(&edit.target)));
         let mut readable: Vec<&Edit> = last.filter(|edit| edit.is_readable()).collect();
         readable.reverse();
@@ -99,4 +110,11 @@ fn place_of_result(target: &str) -> String {
         *name = "Result";
     }
     names.join("/")
+}
+
+/// What nodes hold may be secret.
+impl std::fmt::Debug for Told {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} of {} nodes", self.held.len(), self.asked.len())
+    }
 }

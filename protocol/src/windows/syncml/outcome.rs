@@ -36,6 +36,8 @@ pub struct OpenCommand {
 /// A device's final word on a command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outcome {
+    /// The command.
+    pub command: Arc<Command>,
     /// What it means for the queue.
     pub answer: Answer,
     /// The code that tells how it went: the first failure, or the first success.
@@ -194,7 +196,8 @@ impl OpenCommand {
         let code = failed.peek().copied().or(codes.first()).map_or(500, |(_, code)| *code);
         let answer = if failed.peek().is_some() { Answer::Error } else { Answer::Acknowledged };
         let named: Vec<String> = failed.flat_map(|(one, code)| self.failures(one, *code)).take(MAX_NAMED).collect();
-        Outcome { answer, status: code.to_string(), body: self.body(), detail: named.join(", ") }
+        let (command, status) = (self.command.clone(), code.to_string());
+        Outcome { command, answer, status, body: self.body(), detail: named.join(", ") }
     }
 
     /// What failed in an operation, node by node; what an `Atomic` did not do because of it is not named.

@@ -1,6 +1,6 @@
 //! Commands that the server makes itself: leave, erase yourself, come so often.
 
-use super::command::{Command, CommandError, Verb};
+use super::command::{Command, CommandError, Operation, Verb};
 use super::message::Item;
 use crate::ids::CommandUuid;
 use crate::windows::PROVIDER_ID;
@@ -21,6 +21,16 @@ impl Command {
     /// The name is none.
     pub fn wipe(uuid: CommandUuid, how: &str) -> Result<Self, CommandError> {
         Self::one(uuid, Verb::Exec, Item::of(format!("./Device/Vendor/MSFT/RemoteWipe/{how}"), "chr", ""))
+    }
+
+    /// Reads nodes.
+    ///
+    /// # Errors
+    /// The name is none, or there are no nodes or too many.
+    pub fn get(uuid: CommandUuid, nodes: impl IntoIterator<Item = String>) -> Result<Self, CommandError> {
+        let item = |node| Item { target: Some(node), ..Item::default() };
+        let gets = nodes.into_iter().map(|node| Operation::on(Verb::Get, vec![item(node)]));
+        Self::new(uuid, gets.collect())
     }
 
     /// Tells the device how often it asks for work.

@@ -95,7 +95,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("base64", (Shape::Bytes, 30), &["mod::header", "mod::message_parameter"], seeds::texts, base64),
     target("xml", (TEXT, 20), &["xml::parse"], windows::seeds, windows::tree),
     target("syncml", (TEXT, 30), &["message::parse", "message::dev_info"], windows::seeds, windows::message),
-    target("windows_profile", (TEXT, 20), &["read::parse", "read::accepted", "verify::verdict", "result_json::said"], windows::seeds, windows::profile),
+    target("windows_profile", (TEXT, 20), &["read::parse", "read::accepted", "result_json::said"], windows::seeds, windows::profile),
     target("windows_command", (TEXT, 20), &["command::parse", "command::from_body", "wire_id::parse", "result_json::result_json", "credentials::credentials",
         "credentials::digest"], windows::seeds, windows::command),
     target("variables", (TEXT, 10), &["variables::find", "variables::parse", "variables::render"], seeds::variables, variables),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use protocol::ids::CommandUuid;
 use protocol::windows::loc_uri::{canonical, scoped};
-use protocol::windows::profile::Profile;
+use protocol::windows::profile::{Profile, Told};
 use protocol::windows::redact::redact;
 use protocol::windows::session::{Proof, Session, Wishes, facts, polls_as_told, reply};
 use protocol::windows::syncml::credentials::{credentials, digest, is_proof};
@@ -77,7 +77,8 @@ pub(crate) fn command(input: &[u8]) {
 /// An administrator's profile, and what a device says that its nodes hold: what is taken can be sent, taken away and compared.
 pub(crate) fn profile(input: &[u8]) {
     let Ok(profile) = Profile::parse(input) else {
-        let _ = Profile::accepted(input).map(|profile| profile.verdict(input));
+        let asked = Command::get(uuid(), ["./A".to_owned()]).unwrap();
+        let _ = Profile::accepted(input).map(|profile| profile.verdict(&Told::read(&asked, input)));
         return;
     };
     assert_eq!(Profile::accepted(input), Ok(profile.clone()), "what was taken once can be read again");
@@ -85,15 +86,17 @@ pub(crate) fn profile(input: &[u8]) {
     assert!(Command::from_body(install.body().as_bytes(), uuid()).is_ok());
     assert!(install.all().all(|(_, one)| !one.best_effort), "a profile takes nothing away that it sets");
     let kept: HashSet<String> = profile.nodes().collect();
-    assert_eq!(profile.removal(uuid(), &kept), Ok(None));
-    let _ = (profile.removal(uuid(), &HashSet::new()).unwrap(), profile.verification(uuid()).unwrap());
+    assert_eq!(profile.removal(uuid(), None, &kept), Ok(None));
+    let _ = (profile.removal(uuid(), Some(&profile), &HashSet::new()).unwrap(), profile.clone().named("c"));
+    let Ok(asked) = Command::get(uuid(), profile.questions()) else { return };
+    assert_eq!(Profile::sent(&install).questions(), profile.questions());
     for edit in profile.edits() {
         assert!(!canonical(&edit.target).starts_with("vendor/msft/bitlocker/"), "no reserved node is taken");
         let data = edit.data.as_deref().unwrap_or_default();
         let said = format!(
             "<SyncBody xmlns=\"SYNCML:SYNCML1.2\"><Results><CmdRef>a</CmdRef><Item><Data>{data}</Data></Item></Results></SyncBody>"
         );
-        let _ = (scoped(&edit.target), profile.verdict(said.as_bytes()));
+        let _ = (scoped(&edit.target), profile.verdict(&Told::read(&asked, said.as_bytes())));
     }
 }
 
