@@ -45,6 +45,7 @@ mod windows_client;
 mod windows_enroll;
 mod windows_entra;
 mod windows_pages;
+mod windows_profiles;
 mod windows_renew;
 mod windows_session;
 mod world;

@@ -25,7 +25,11 @@ async fn hosts_of_a_platform_are_told_until_nothing_is_set() {
         let (mut mac, mut phone) = (world.enrolled(Family::Mac, 1).await, world.enrolled(Family::IPhone, 2).await);
         let unset = json!({ "minimum_version": null, "deadline": null });
         let before = done(world, &world.app.token, Method::GET, "/config", Value::Null).await;
-        assert_eq!(before["mdm"], json!({ "macos_updates": unset, "ios_updates": unset, "ipados_updates": unset }));
+        let windows = json!({ "deadline_days": null, "grace_period_days": null });
+        assert_eq!(
+            before["mdm"],
+            json!({ "macos_updates": unset, "ios_updates": unset, "ipados_updates": unset, "windows_updates": windows })
+        );
         let shown = set(world, "/config", updates("macos_updates", "15.1", "2026-12-31")).await;
         let expected = json!({ "minimum_version": "15.1", "deadline": "2026-12-31" });
         assert_eq!((&shown["mdm"]["macos_updates"], &shown["mdm"]["ios_updates"]), (&expected, &unset));

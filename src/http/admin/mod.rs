@@ -42,3 +42,4 @@ pub mod users;
 mod waiting;
 pub mod webhooks;
 pub mod windows_tokens;
+mod windows_updates;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::auth::{Admin, Asking};
+use super::windows_updates::{self, WindowsUpdates};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
@@ -31,6 +32,7 @@ pub(in crate::http) struct Mdm {
     macos_updates: Option<Updates>,
     ios_updates: Option<Updates>,
     ipados_updates: Option<Updates>,
+    windows_updates: Option<WindowsUpdates>,
 }
 
 /// A version and a day; nothing, or empty texts, for no enforcement.
@@ -88,7 +90,10 @@ pub(super) fn shown(settings: &Settings, team_id: i64) -> Value {
         let set = of_team.and_then(|set| set.get(platform.setting())).cloned();
         (platform.setting().to_owned(), set.unwrap_or_else(|| unset.clone()))
     };
-    Platform::ALL.into_iter().map(entry).collect::<Map<_, _>>().into()
+    let windows = of_team.and_then(|set| set.get(windows_updates::SETTING)).cloned();
+    let mut shown: Map<String, Value> = Platform::ALL.into_iter().map(entry).collect();
+    shown.insert(windows_updates::SETTING.to_owned(), windows.unwrap_or_else(windows_updates::unset));
+    shown.into()
 }
 
 /// Changes settings of a team.
@@ -121,7 +126,8 @@ impl Mdm {
             (Platform::IpadOs, &self.ipados_updates),
         ];
         let wanted = apple.into_iter().filter_map(|(platform, updates)| Some((platform, updates.as_ref()?)));
-        wanted.map(|(platform, updates)| change(platform, updates, team_id)).collect()
+        let windows = self.windows_updates.iter().map(|updates| updates.change(team_id));
+        wanted.map(|(platform, updates)| change(platform, updates, team_id)).chain(windows).collect()
     }
 }
 
