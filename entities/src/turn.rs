@@ -36,7 +36,7 @@ pub struct Turn {
     /// Which profiles the device said it has.
     pub listed: Option<Box<Listed>>,
     /// What its nodes hold of its profiles.
-    pub found: Option<Findings>,
+    pub found: Option<Box<Findings>>,
 }
 
 /// A device whose management ends.
@@ -172,7 +172,7 @@ pub(crate) async fn apply(transaction: &Transaction, vault: &Vault, turns: &[&Tu
     for listed in turns.iter().filter_map(|turn| turn.listed.as_deref()) {
         host_profile_list::listed(transaction, listed).await?;
     }
-    for found in turns.iter().filter_map(|turn| turn.found.as_ref()) {
+    for found in turns.iter().filter_map(|turn| turn.found.as_deref()) {
         report::found(transaction, found.host_id, &found.findings, found.max_retries, found.at).await?;
     }
     let (mut sooner, mut later) = (Vec::new(), Vec::new());

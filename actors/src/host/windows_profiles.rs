@@ -200,8 +200,8 @@ impl Host {
     }
 
     /// What was found of this host's profiles, for its rows.
-    pub(super) fn found(&self, findings: Vec<Finding>) -> Option<Findings> {
+    pub(super) fn found(&self, findings: Vec<Finding>) -> Option<Box<Findings>> {
         let (host_id, max_retries, at) = (self.id.0, MAX_RETRIES_WINDOWS, self.now().millis());
-        (!findings.is_empty()).then_some(Findings { host_id, findings, max_retries, at })
+        (!findings.is_empty()).then(|| Box::new(Findings { host_id, findings, max_retries, at }))
     }
 }

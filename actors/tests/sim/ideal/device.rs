@@ -86,6 +86,7 @@ impl Device {
                 let (place, _) = read(world, content).await;
                 self.profiles.remove(&place);
             }
+            Some(Reference::Verify) => {} // what it has it tells after every command
             None => {
                 let command = Command::parse(&body, 100_000, CommandUuid::parse("x").unwrap()).unwrap();
                 if command.request_type() == "DeclarativeManagement" {
