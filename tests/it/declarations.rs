@@ -63,7 +63,9 @@ pub(crate) async fn until(world: &World, device: &mut Device, expected: &[(&str,
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    panic!("expected {expected:?}, and it is {last:?}");
+    let stands: BTreeMap<&str, &str> =
+        last.iter().map(|(name, (status, _))| (name.as_str(), status.as_str())).collect();
+    assert_eq!(stands, expected, "{last:?}");
 }
 
 /// What the device holds: the server token by kind and identifier.
@@ -220,7 +222,7 @@ async fn a_configuration_waits_for_the_asset_that_it_names() {
             "mail",
             json!({ "UserIdentityAssetReference": "who", "IncomingServer": { "HostName": "mail.example.com" } }),
         );
-        assign(world, &[mail.clone()]).await;
+        assign(world, std::slice::from_ref(&mail)).await;
         until(world, &mut mac, &[("mail", "failed")]).await;
         assert!(standing(world, &mac).await["mail"].1.contains("Error.MissingAssets"));
         let who = declaration("asset.useridentity", "who", json!({ "FullName": "Ada" }));

@@ -114,7 +114,7 @@ async fn step(world: &mut World, chance: &mut Chance, model: &mut Model, devices
 
 /// Lets the device work until it holds these, and its host says so.
 async fn settle(world: &World, device: &mut Device, ideal: &BTreeMap<&str, i64>, seed: u64) {
-    let mut seen = None;
+    let (mut seen, mut settled) = (None, false);
     for _ in 0..600 {
         device.work(DEVICE).await.unwrap();
         let standing = standing(world, device).await;
@@ -123,13 +123,15 @@ async fn settle(world: &World, device: &mut Device, ideal: &BTreeMap<&str, i64>,
             standing.iter().map(|(name, (status, _))| (name.as_str(), status.as_str())).collect();
         let expected: BTreeMap<&str, &str> = ideal.keys().map(|name| (*name, "verified")).collect();
         let names: BTreeSet<String> = ideal.keys().map(|name| (*name).to_owned()).collect();
-        if shown == expected && held == names {
-            return check_texts(device, ideal, seed).await;
+        settled = shown == expected && held == names;
+        if settled {
+            break;
         }
         seen = Some((standing.clone(), held));
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    panic!("seed {seed}: expected {ideal:?}, and it is {seen:?}");
+    assert!(settled, "seed {seed}: expected {ideal:?}, and it is {seen:?}");
+    check_texts(device, ideal, seed).await;
 }
 
 /// The admin's configurations that the device holds.
