@@ -8,6 +8,7 @@ use protocol::apple::check_in::DeclarationKind;
 use protocol::apple::command::Command;
 use protocol::apple::enrollment_profile::EnrollmentProfile;
 use protocol::apple::message::Message;
+use protocol::apple::os_updates::OsUpdates;
 use protocol::apple::profile::Profile;
 use protocol::apple::push::{Answer, Feedback, is_topic};
 use protocol::apple::uploaded_declaration::UploadedDeclaration;
@@ -103,7 +104,7 @@ pub(crate) static TARGETS: &[Target] = &[
         seeds::uploaded_profiles, uploaded_profile),
     target("uploaded_declaration", (TEXT, 10), &["uploaded_declaration::parse", "strict_json::parse"], seeds::declarations, uploaded_declaration),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
-        "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "mod::parse"], seeds::texts, names),
+        "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "os_updates::new", "mod::parse"], seeds::texts, names),
 ];
 
 /// Pieces that break parsers.
@@ -435,7 +436,13 @@ fn names(input: &[u8]) {
     if let Some(moment) = Timestamp::parse_rfc3339(text) {
         let _ = moment.to_rfc3339();
     }
-    let _ = (serial_number(text), hardware_uuid(text), ChannelKind::parse(text), DeclarationKind::parse(text));
+    let _ = (
+        serial_number(text),
+        hardware_uuid(text),
+        OsUpdates::new(text, text),
+        ChannelKind::parse(text),
+        DeclarationKind::parse(text),
+    );
     let _ = (TransactionId::parse(text), ServerName::parse(text).is_ok(), platform::platform(text));
     let _ = (text.parse::<Fingerprint>(), Topic::parse(text));
 }
