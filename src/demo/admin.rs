@@ -76,16 +76,25 @@ impl Admin {
         self.ask(Method::POST, path, body.to_string().into()).await
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::GET, path, String::new().into()).await
     }
 
+    /// The same where the answer says nothing.
+    pub(super) async fn post_unread(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        self.send(Method::POST, path, body.to_string().into()).await.map(|_| ())
+    }
+
     async fn ask(&self, method: Method, path: &str, body: reqwest::Body) -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&self.send(method, path, body).await?)?)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: reqwest::Body) -> anyhow::Result<Vec<u8>> {
         let request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token).body(body);
         let response = request.send().await?;
         let (status, bytes) = (response.status(), response.bytes().await?);
         anyhow::ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&bytes));
-        Ok(serde_json::from_slice(&bytes)?)
+        Ok(bytes.to_vec())
     }
 
     /// Finds the enrolled hosts and their users.
@@ -229,22 +238,21 @@ fn command(uuid: &str, request_type: &str) -> anyhow::Result<Command> {
     let uuid = CommandUuid::parse(uuid).context("a UUID is a name")?;
     Ok(match request_type {
         "DeviceInformation" => Command::device_information(uuid, &["DeviceName", "OSVersion", "SerialNumber", "UDID"]),
-        "InstallProfile" => Command::install_profile(uuid, &profile().to_xml()),
+        "InstallProfile" => Command::install_profile(uuid, &profile("org.rookery.demo.profile", "Demo", 600).to_xml()),
         other => Command::new(uuid, other, Dictionary::new())?,
     })
 }
 
 /// A harmless profile: the same each time, so that devices update it in place.
-fn profile() -> Profile {
-    let identifier = "org.rookery.demo.profile";
-    let settings = Dictionary::from_iter([("idleTime".to_owned(), Plist::Integer(600.into()))]);
+pub(super) fn profile(identifier: &str, name: &str, idle_seconds: u32) -> Profile {
+    let settings = Dictionary::from_iter([("idleTime".to_owned(), Plist::Integer(idle_seconds.into()))]);
     let payload = Payload {
         payload_type: "com.apple.screensaver".into(),
         identifier: format!("{identifier}.screensaver"),
         uuid: derived_uuid(&[identifier, "screensaver"]),
         settings,
     };
-    let others = Dictionary::from_iter([("PayloadDisplayName".to_owned(), Plist::String("Demo".into()))]);
+    let others = Dictionary::from_iter([("PayloadDisplayName".to_owned(), Plist::String(name.into()))]);
     let uuid = derived_uuid(&[identifier]);
     Profile { identifier: identifier.into(), uuid, scope: None, payloads: vec![payload], others }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::admin::Rows;
 use super::fleets::PerPlatform;
+use super::profiles::Standing;
 use crate::sim::fleet::Truth;
 use crate::sim::log::CommandTruth;
 use crate::sim::report::{Latency, Progress};
@@ -21,6 +22,8 @@ pub(super) struct Summary {
     pub(super) platforms: PerPlatform<Share>,
     /// Commands, each counted for each channel it was for.
     pub(super) commands: Commands,
+    /// How many hosts have what they shall have.
+    pub(super) profiles: Standing,
     /// How often devices answered `NotNow`.
     pub(super) not_now_answers: u64,
     /// Pushes that woke a device.
@@ -92,6 +95,7 @@ impl Summary {
             && self.lost == 0
             && self.executed_twice == 0
             && self.findings.is_empty()
+            && self.profiles.is_settled()
             && (self.platforms.windows.hosts == 0 || self.platforms.windows.commands.queued > 0)
     }
 }

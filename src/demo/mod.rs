@@ -8,6 +8,7 @@
 mod admin;
 mod audit;
 mod fleets;
+mod profiles;
 mod screen;
 mod stage;
 
@@ -30,6 +31,8 @@ const ENROLL_PATIENCE: Duration = Duration::from_secs(2);
 const ENROLL_PATIENCE_AT_LEAST: Duration = Duration::from_secs(120);
 /// How long commands under way may take to end after the last one was queued.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+/// When the admin of a demo without an end wants something else.
+const CHANGE_AFTER: Duration = Duration::from_secs(30);
 /// How often the admin queues a command.
 const BEAT: Duration = Duration::from_millis(80);
 /// How often it is told how things stand.
@@ -100,11 +103,17 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
         stopped = &mut stop => stopped?,
     }
     admin.learn_hosts().await?;
+    admin.want(None, 1).await?;
     screen::enrolled(options, stage, &admin);
+    let enrolled = Instant::now();
     let until = options.time.map(|time| began + time.0.max(Duration::from_secs(5)));
     let mut told = Instant::now();
+    let mut change_at = Some(until.map_or(CHANGE_AFTER, |until| until.saturating_duration_since(enrolled) / 2));
     while until.is_none_or(|until| Instant::now() < until) {
         admin.queue_something().await?;
+        if change_at.take_if(|after| enrolled.elapsed() >= *after).is_some() {
+            admin.want_something_else().await?;
+        }
         if told.elapsed() >= TELL {
             told = Instant::now();
             screen::going(options, &fleet.progress());
@@ -118,6 +127,7 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
         }
     }
     screen::draining(options);
+    let profiles = admin.wait_until_settled(DRAIN_PATIENCE).await?;
     let unfinished = admin.wait_until_ended(DRAIN_PATIENCE).await?;
     // The last replies may still be on their way to their devices.
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -126,6 +136,7 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
     let truth = tokio::task::spawn_blocking(move || fleet.stop()).await?;
     let mut summary = audit::compare(&counts, &progress, &truth, admin.meant(), &rows);
     summary.pushes = pushes;
+    summary.profiles = profiles;
     summary.seconds = began.elapsed().as_secs_f64();
     debug_assert!(summary.commands.unfinished >= unfinished || unfinished == 0);
     Ok(summary)

@@ -108,6 +108,11 @@ pub(super) fn end(options: &Options, summary: &Summary) {
         "{} replies lost or reports repeated on purpose; {} commands lost, {} done twice.",
         summary.mischief, summary.lost, summary.executed_twice
     );
+    let profiles = &summary.profiles;
+    println!(
+        "Profiles: {} hosts verified, {} verifying, {} failed, {} pending.",
+        profiles.verified, profiles.verifying, profiles.failed, profiles.pending
+    );
     for finding in &summary.findings {
         println!("a device found: {finding}");
     }
