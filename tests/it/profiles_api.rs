@@ -484,6 +484,11 @@ async fn a_team_sees_and_changes_its_own_profiles_alone() {
         {
             forbidden(Method::POST, format!("/mdm/profiles/batch?{query}"), set(&[])).await;
         }
+        let reader = program(world, "reader", "observer", None).await;
+        done(world, &reader, Method::GET, &format!("{PROFILES}/{foreign}"), Value::Null).await;
+        let media =
+            ask(world, Some(&reader), Method::GET, &format!("{PROFILES}/{foreign}?alt=media"), Value::Null).await;
+        assert_eq!(media.status, StatusCode::FORBIDDEN, "a file may have a password in it: {}", media.json);
         forbidden(Method::DELETE, format!("{PROFILES}/{foreign}"), Value::Null).await;
         forbidden(Method::PUT, "/spec/secret_variables".to_owned(), json!({ "secrets": [] })).await;
         let a = set(&[("A", &mobileconfig("com.example.a", "A", "1"))]);

@@ -13,8 +13,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::upload::percent;
-use super::{found, list};
+use super::{found, list, team_id};
 use crate::http::admin::auth::Asking;
+use crate::http::admin::permission::Permission::ProfilesWrite;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
@@ -55,7 +56,11 @@ pub async fn by_uuid(
     let profile = found(&admin, &edge, uuid.into_inner().1).await?;
     match query.alt.as_str() {
         "" => answer(&edge, profile).await,
-        "media" => download(&edge, &profile).await,
+        "media" => {
+            // A file may hold a password that somebody wrote into it: who only reads is not shown it.
+            let may = admin.extent_of(ProfilesWrite)?.holds(team_id(&profile));
+            if may { download(&edge, &profile).await } else { Err(ApiError::forbidden(ProfilesWrite)) }
+        }
         _ => Err(ApiError::invalid("alt", "is media, or absent")),
     }
 }
@@ -105,7 +110,7 @@ async fn answer(edge: &AdminEdge, profile: profile::Model) -> Result<HttpRespons
     Ok(HttpResponse::Ok().json(shown.into_iter().next()))
 }
 
-/// The file as it was uploaded, with its placeholders. It may hold a password that somebody wrote into it.
+/// The file as it was uploaded, with its placeholders.
 async fn download(edge: &AdminEdge, profile: &profile::Model) -> Result<HttpResponse, ApiError> {
     let body = profile_content::body(&edge.front.reader, profile.content_id).await?.ok_or_else(super::unknown)?;
     let (content_type, extension) = match profile.kind {
