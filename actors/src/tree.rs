@@ -111,6 +111,8 @@ pub struct Parts {
     pub digests: Digests,
     /// The memory of agents.
     pub agents: Agents,
+    /// The memory of profiles that are being delivered.
+    pub contents: Contents,
     /// Who was seen when.
     pub seen: Seen,
     /// What APNs answered.
@@ -283,6 +285,7 @@ impl Parts {
             trust: Trust::new(reader.clone()),
             digests: Digests::new(reader.clone()),
             agents: Agents::new(reader.clone()),
+            contents: Contents::default(),
             reader,
             writer,
             clock,
@@ -330,7 +333,7 @@ impl Parts {
             pusher,
             outlets: self.outlets.clone(),
             feed: self.feed.clone(),
-            contents: Contents::default(),
+            contents: self.contents.clone(),
             declared: Facts::default(),
             config: self.config.host.clone(),
         })

@@ -6,6 +6,7 @@ use sea_orm::{ActiveValue, ActiveValue::Set};
 
 use crate::agent::{ActiveModel, Column, Entity, Model};
 use crate::host::{self, Description};
+use crate::host_profile::report::{self, Finding};
 use crate::news::{self, News};
 use crate::{Reader, StoreError, Transaction, Writer, host_admission, windows_host};
 
@@ -24,6 +25,10 @@ pub struct AgentReport {
     pub mdm_url: Option<String>,
     /// Under which name its device speaks to our management, where it is a Windows device.
     pub windows_device_id: Option<String>,
+    /// What was found of its profiles, and how often what is missing is sent again.
+    pub findings: Vec<Finding>,
+    /// See [`report::find`].
+    pub max_retries: i16,
     /// When.
     pub at: i64,
 }
@@ -36,23 +41,24 @@ pub async fn store(writer: &Writer, report: AgentReport) -> Result<(), StoreErro
     writer.run(report, |transaction, report| Box::pin(store_in(transaction, report))).await
 }
 
-async fn store_in(transaction: &Transaction, report: AgentReport) -> Result<(), StoreError> {
-    let mut host_id = report.host_id;
-    if let Some(device) = &report.windows_device_id {
-        host_id = windows_host::meet_agent(transaction, host_id, device, report.at).await?;
+async fn store_in(transaction: &Transaction, said: AgentReport) -> Result<(), StoreError> {
+    let mut host_id = said.host_id;
+    if let Some(device) = &said.windows_device_id {
+        host_id = windows_host::meet_agent(transaction, host_id, device, said.at).await?;
     }
     if let Some(row) = host::Entity::find_by_id(host_id).filter(host::is_there()).one(transaction).await? {
-        host_admission::refresh(transaction, &row, &report.description, report.at).await?;
+        host_admission::refresh(transaction, &row, &said.description, said.at).await?;
     }
-    let known = |said: Option<String>| said.map_or(ActiveValue::NotSet, Set);
+    let known = |text: Option<String>| text.map_or(ActiveValue::NotSet, Set);
     let row = ActiveModel {
-        detail_at: Set(Some(report.at)),
+        detail_at: Set(Some(said.at)),
         refetch_at: Set(None),
-        orbit_version: known(report.orbit_version),
-        osquery_version: known(report.osquery_version),
-        mdm_url: report.mdm_url.map_or(ActiveValue::NotSet, |url| Set(Some(url))),
+        orbit_version: known(said.orbit_version),
+        osquery_version: known(said.osquery_version),
+        mdm_url: said.mdm_url.map_or(ActiveValue::NotSet, |url| Set(Some(url))),
         ..Default::default()
     };
+    report::found(transaction, host_id, &said.findings, said.max_retries, said.at).await?;
     change(transaction, host_id, row).await
 }
 

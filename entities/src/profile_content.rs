@@ -1,5 +1,7 @@
 //! Table `profile_content`: the versions of profiles, as admins uploaded them. A version stays as long as a host has it.
 
+use std::collections::HashMap;
+
 use openssl::sha::sha256;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Query;
@@ -103,6 +105,20 @@ pub async fn body(reader: &Reader, id: i64) -> Result<Option<Vec<u8>>, StoreErro
         .run(move |database| async move {
             let row = Entity::find_by_id(id).one(&database).await?;
             row.map(|row| row.open(&vault)).transpose()
+        })
+        .await
+}
+
+/// When versions were made, by their rows; those that are gone are left out.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn made_at(reader: &Reader, ids: Vec<i64>) -> Result<HashMap<i64, i64>, StoreError> {
+    reader
+        .run(move |database| async move {
+            let rows = Entity::find().select_only().columns([Column::Id, Column::CreatedAt]);
+            let rows = rows.filter(Column::Id.is_in(ids));
+            Ok(rows.into_tuple::<(i64, i64)>().all(&database).await?.into_iter().collect())
         })
         .await
 }

@@ -4,6 +4,7 @@
 
 mod activities;
 mod agent_client;
+mod agent_profiles;
 mod agents;
 mod app;
 mod apple_commands;

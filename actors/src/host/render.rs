@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::HostParts;
 use super::report::read_body;
+use crate::profiles::contents::Contents;
 use crate::profiles::reference::Reference;
 
 /// Values for the variables of one profile on one host.
@@ -75,7 +76,21 @@ pub(crate) async fn rendered(
     content: i64,
     escape: Escape,
 ) -> Result<Vec<u8>, StoreError> {
-    let content = parts.contents.get(&parts.reader, content).await?;
+    rendered_by(&parts.reader, &parts.contents, host, content, escape).await
+}
+
+/// The same for whoever is no host.
+///
+/// # Errors
+/// See [`rendered`].
+pub(crate) async fn rendered_by(
+    reader: &Reader,
+    contents: &Contents,
+    host: HostId,
+    content: i64,
+    escape: Escape,
+) -> Result<Vec<u8>, StoreError> {
+    let content = contents.get(reader, content).await?;
     let Ok(text) = std::str::from_utf8(&content.body) else { return Ok(content.body.clone()) };
     let named = variables::find(text).map_err(|error| StoreError::Unreadable(error.to_string()))?;
     if named.is_empty() {
@@ -85,7 +100,7 @@ pub(crate) async fn rendered(
         Variable::Secret(name) => Some(name.clone()),
         Variable::Host(_) => None,
     });
-    let values = Values::read(&parts.reader, host, content.profile_id, secrets.collect()).await?;
+    let values = Values::read(reader, host, content.profile_id, secrets.collect()).await?;
     let rendered = variables::render(text, &|variable| values.of(variable), escape);
     rendered.map(String::into_bytes).map_err(|error| StoreError::Unreadable(error.to_string()))
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::answers::Row;
+use crate::windows::profile::verify::place_of_result;
+use crate::windows::profile::{Profile, Verdict};
 use crate::windows::xml::{self, Element, Writer};
 
 /// The longest answer that is looked at, in bytes.
@@ -37,11 +39,6 @@ impl Node<'_> {
         let bytes = self.profile.bytes().chain(self.loc_uri.bytes());
         bytes.fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)).to_string()
     }
-
-    /// Where the value stands that is in force: a policy is written to one place and read from another.
-    fn result(&self) -> String {
-        self.loc_uri.replacen("/Policy/Config", "/Policy/Result", 1)
-    }
 }
 
 /// The query for the values of these settings; `None` where there are none.
@@ -55,7 +52,7 @@ pub fn query(nodes: &[Node<'_>]) -> Option<String> {
             body.element("Get", &[], |get| {
                 get.leaf("CmdID", &[], &node.command_id());
                 get.element("Item", &[], |item| {
-                    item.element("Target", &[], |target| target.leaf("LocURI", &[], &node.result()));
+                    item.element("Target", &[], |target| target.leaf("LocURI", &[], &place_of_result(node.loc_uri)));
                 });
             });
         }
@@ -88,6 +85,26 @@ pub fn values(rows: &[Row]) -> Option<BTreeMap<String, Value>> {
     (!values.is_empty()).then_some(values)
 }
 
+/// The settings of a profile that can be asked for.
+pub fn nodes<'a>(name: &'a str, profile: &'a Profile) -> Vec<Node<'a>> {
+    profile.readable().into_iter().map(|edit| Node { profile: name, loc_uri: &edit.target }).collect()
+}
+
+/// Whether a host holds what a profile set; `None` when it says nothing of it. What it cannot tell of a single setting counts for the
+/// profile, as it does where its management is asked.
+pub fn verdict(name: &str, profile: &Profile, values: &BTreeMap<String, Value>) -> Option<Verdict> {
+    let of = |loc_uri: &str| values.get(&Node { profile: name, loc_uri }.command_id());
+    let readable = profile.readable();
+    if !readable.is_empty() && readable.iter().all(|edit| of(&edit.target).is_none()) {
+        return None;
+    }
+    let differs = |edit: &&crate::windows::profile::Edit| {
+        let value = of(&edit.target).filter(|value| (200..300).contains(&value.status));
+        value.and_then(|value| value.data.as_deref()).is_some_and(|data| !edit.is_held_by(data))
+    };
+    Some(Verdict::of(readable.into_iter().filter(differs)))
+}
+
 /// The first child with this name, in whatever namespace: the bridge writes them as it likes.
 fn child<'e>(element: &'e Element, name: &str) -> Option<&'e Element> {
     element.children.iter().find(|child| child.name == name)
@@ -114,6 +131,24 @@ mod tests {
         assert!(query.contains(&format!("<Get><CmdID>{}</CmdID>", CAMERA.command_id())), "{query}");
         assert!(query.contains("/A/''&amp;&lt;</LocURI>") || query.contains("/A/&apos;&amp;&lt;</LocURI>"), "{query}");
         assert_eq!(super::query(&[]), None);
+    }
+
+    #[test]
+    fn a_profile_holds_what_its_host_says_it_holds() {
+        let file =
+            b"<Replace><Item><Target><LocURI>./Device/Vendor/MSFT/Policy/Config/Camera/AllowCamera</LocURI></Target>\
+            <Meta><Format xmlns=\"syncml:metinf\">int</Format></Meta><Data>0</Data></Item></Replace>";
+        let profile = Profile::parse(file).unwrap();
+        let nodes = nodes("Camera's", &profile);
+        assert_eq!(nodes, [CAMERA]);
+        let said = |status: u16, data: Option<&str>| {
+            let value = Value { status, data: data.map(str::to_owned) };
+            verdict("Camera's", &profile, &BTreeMap::from([(CAMERA.command_id(), value)]))
+        };
+        assert_eq!(said(200, Some("0")), Some(Verdict::Holds));
+        assert!(matches!(said(200, Some("1")), Some(Verdict::Differs(why)) if why.contains("AllowCamera")));
+        assert_eq!(said(404, None), Some(Verdict::Holds), "it cannot tell");
+        assert_eq!(verdict("Camera's", &profile, &BTreeMap::new()), None, "it said nothing of it");
     }
 
     #[test]

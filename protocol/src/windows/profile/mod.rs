@@ -13,7 +13,7 @@ mod matches;
 pub mod os_updates;
 mod read;
 mod rules;
-mod verify;
+pub(crate) mod verify;
 
 #[cfg(test)]
 mod tests;

@@ -54,18 +54,16 @@ impl Profile {
     /// Compares what a device told with what the profile set; `None` when it was not asked for all of it.
     pub fn verdict(&self, told: &Told) -> Option<Verdict> {
         let readable = self.readable();
-        let place = |edit: &&Edit| place_of_result(&edit.target);
+        let place = |edit: &Edit| place_of_result(&edit.target);
         if !readable.iter().all(|edit| told.asked.contains(&place(edit))) {
             return None;
         }
-        let differs = |edit: &&&Edit| told.held.get(&place(edit)).is_some_and(|value| !holds(edit, value));
-        let named = readable.iter().filter(differs).take(MAX_NAMED);
-        let named: Vec<String> = named.map(|edit| format!("{}: holds something else", shown(&edit.target))).collect();
-        Some(if named.is_empty() { Verdict::Holds } else { Verdict::Differs(named.join(", ")) })
+        let differs = |edit: &&Edit| told.held.get(&place(edit)).is_some_and(|value| !holds(edit, value));
+        Some(Verdict::of(readable.iter().copied().filter(differs)))
     }
 
     /// The edits whose nodes can be asked for, each node once: the last edit counts.
-    fn readable(&self) -> Vec<&Edit> {
+    pub(crate) fn readable(&self) -> Vec<&Edit> {
         let mut later = HashSet::new();
         let last = self.edits.iter().rev().filter(|edit| later.insert(scoped(&edit.target)));
         let mut readable: Vec<&Edit> = last.filter(|edit| edit.is_readable()).collect();
@@ -74,7 +72,21 @@ impl Profile {
     }
 }
 
+impl Verdict {
+    /// What follows from the edits whose nodes hold something else.
+    pub(crate) fn of<'e>(differing: impl Iterator<Item = &'e Edit>) -> Self {
+        let named: Vec<String> =
+            differing.take(MAX_NAMED).map(|edit| format!("{}: holds something else", shown(&edit.target))).collect();
+        if named.is_empty() { Self::Holds } else { Self::Differs(named.join(", ")) }
+    }
+}
+
 impl Edit {
+    /// Whether this is what the edit set its node to.
+    pub(crate) fn is_held_by(&self, value: &str) -> bool {
+        holds(self, value)
+    }
+
     fn is_readable(&self) -> bool {
         let node = canonical(&self.target);
         self.sets()
@@ -101,7 +113,7 @@ fn value(said: &[Received], place: usize) -> Option<&str> {
 }
 
 /// Where a policy's value in force can be read: policies are set in one tree, and read in another.
-fn place_of_result(target: &str) -> String {
+pub(crate) fn place_of_result(target: &str) -> String {
     let mut names: Vec<&str> = target.split('/').collect();
     let config = names
         .windows(2)

@@ -2,11 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
-use actors::inspector::Inspected;
+use actors::inspector::{Inspected, WindowsQuery};
 use actors::registrar::EnrollAgent;
 use entities::agent::Kind;
 use protocol::agent::answers::answers;
-use protocol::agent::details::{PREFIX, of_platform, vitals};
+use protocol::agent::details::{HAS_MDM_BRIDGE, PREFIX, WINDOWS_PROFILES, of_platform};
 use protocol::agent::{node_key, osquery_enrollment};
 use protocol::ids::HostId;
 use serde_json::{Map, Value, json};
@@ -54,6 +54,13 @@ pub async fn queries(payload: Payload, edge: Data<DeviceEdge>) -> Result<HttpRes
             queries.insert(name.clone(), detail.query.into());
             discovery.insert(name, detail.discovery.into());
         }
+        if host.known.windows.is_some() {
+            let about = WindowsQuery { host: HostId(host.known.host_id) };
+            let query = edge.front.inspector.ask(about, DEADLINE).await.map_err(refused(Kind::Osquery))?;
+            let name = format!("{PREFIX}{WINDOWS_PROFILES}");
+            discovery.extend(query.is_some().then(|| (name.clone(), HAS_MDM_BRIDGE.into())));
+            queries.extend(query.map(|query| (name, query.into())));
+        }
     }
     Ok(HttpResponse::Ok().json(json!({ "queries": queries, "discovery": discovery })))
 }
@@ -65,7 +72,7 @@ pub async fn found(payload: Payload, edge: Data<DeviceEdge>) -> Result<HttpRespo
     drop(body);
     let host = recognize_key(&edge, &answers.node_key, Kind::Osquery).await?;
     if !answers.is_empty() && host.lacks_details(edge.agents.detail_interval, edge.front.clock.now()) {
-        let inspected = Inspected { host: HostId(host.known.host_id), said: vitals(&answers) };
+        let inspected = Inspected { host: HostId(host.known.host_id), answers };
         edge.front.inspector.ask(inspected, DEADLINE).await.map_err(refused(Kind::Osquery))?;
     }
     Ok(HttpResponse::Ok().json(Value::Object(Map::new())))
