@@ -5,6 +5,7 @@
 //! Start with [`change`] (how they change) and [`crate::marking`] (which hosts are to have them).
 
 pub mod change;
+pub mod rollout;
 pub mod set;
 
 use sea_orm::entity::prelude::*;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use entities::StoreError;
 use entities::profile::Model;
-use entities::profile::change::{self, By, Draft, Resent, Rollout, Saved};
+use entities::profile::change::{self, By, Draft, Resent, Saved};
+use entities::profile::rollout::{self, Rollout};
 use entities::profile::set::{self, Plan};
 use entities::secret_variable::{self, Deleted, Secret};
 use entities::team_setting::{self, Change};
@@ -187,7 +188,7 @@ impl Handler<RollOut> for ProfileManager {
 
     fn handle(&mut self, wish: RollOut, _: &mut Self::Context) -> Self::Result {
         found(self.change(wish.asked_by, async move |writer, by| {
-            change::roll_out(&writer, wish.uuid, wish.rollout, by).await
+            rollout::roll_out(&writer, wish.uuid, wish.rollout, by).await
         }))
     }
 }

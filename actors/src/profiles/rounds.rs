@@ -130,7 +130,7 @@ impl Desk {
         let is_due = |at: Timestamp, every: Duration| now < at || now.since(at) >= every;
         if is_due(rest.roll_outs_at, ROLL_OUTS) {
             rest.roll_outs_at = now;
-            for stopped in profile::change::stop_failing(&self.writer, now.millis()).await? {
+            for stopped in profile::rollout::stop_failing(&self.writer, now.millis()).await? {
                 tracing::warn!(profile = stopped.uuid, "failed on too many hosts: its roll-out is stopped");
             }
         }

@@ -4,7 +4,7 @@
 //! that happened. The levels: `real` (real actors over a real store) and `store_faults` (the
 //! n-th statement goes wrong, for every n and in every way). `agent_polls` counts the statements that polls cost.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod admin;
 mod agent_polls;

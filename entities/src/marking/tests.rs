@@ -3,7 +3,8 @@ use sea_orm::{ActiveValue, ActiveValue::Set, EntityTrait};
 use super::*;
 use crate::fresh::on_each;
 use crate::label::change::{Changed, Save};
-use crate::profile::change::{By, Draft, Rollout, Saved};
+use crate::profile::change::{By, Draft, Saved};
+use crate::profile::rollout::Rollout;
 use crate::profile_label::{INCLUDE_ANY, Named};
 use crate::secret_variable::{Deleted, Secret};
 use crate::vault::Vault;
@@ -133,15 +134,15 @@ async fn a_roll_out_reaches_a_share_of_the_hosts_and_stops_when_too_many_fail() 
         let rows = host_profile_rows(&reader).await;
         let reached: Vec<i64> = rows.iter().map(|row| row.host_id).collect();
         for (number, host) in reached.iter().take(4).enumerate() {
-            assert_eq!(profile::change::stop_failing(&writer, 4).await.unwrap(), [], "{number} failed");
+            assert_eq!(profile::rollout::stop_failing(&writer, 4).await.unwrap(), [], "{number} failed");
             fail(&writer, *host, made.id).await;
         }
-        let stopped = profile::change::stop_failing(&writer, 4).await.unwrap();
+        let stopped = profile::rollout::stop_failing(&writer, 4).await.unwrap();
         assert_eq!(stopped.iter().map(|profile| profile.id).collect::<Vec<_>>(), [made.id]);
         let rows = host_profile_rows(&reader).await;
         assert!(rows.iter().all(|row| row.status == HELD || row.status == crate::host_profile::FAILED), "{rows:?}");
         let on = Rollout { percent: 100, max_failures: None, stopped: false };
-        profile::change::roll_out(&writer, made.uuid.clone(), on, by()).await.unwrap().unwrap();
+        profile::rollout::roll_out(&writer, made.uuid.clone(), on, by()).await.unwrap().unwrap();
         assert_eq!(work_off(&writer).await, (0, HOSTS as u64 - 12));
         let rows = host_profile_rows(&reader).await;
         let waiting = rows.iter().filter(|row| row.status == UNSENT).count();

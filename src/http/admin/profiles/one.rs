@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{Data, Path, Payload, Query};
 use actors::profiles::admin::{Delete, RollOut};
-use entities::profile::change::Rollout;
+use entities::profile::rollout::Rollout;
 use entities::profile::{self, DECLARATION, MOBILECONFIG};
 use entities::profile_content;
 use protocol::apple;
