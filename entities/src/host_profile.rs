@@ -56,6 +56,7 @@ pub struct Model {
     /// The version that the host shall have, or lose.
     pub content_id: i64,
     /// See [`crate::profile_content::Model::token`].
+    #[sea_orm(column_name = "version")]
     pub token: String,
     /// The version that the device last said it has.
     pub had_content_id: Option<i64>,

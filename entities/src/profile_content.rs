@@ -36,6 +36,7 @@ pub struct Model {
     pub checksum: String,
     /// What changes whenever hosts must get it again: the bytes did, or a secret that they name. 64 hexadecimal digits;
     /// the server token of a declaration.
+    #[sea_orm(column_name = "version")]
     pub token: String,
     /// When it was made.
     pub created_at: i64,

@@ -84,7 +84,7 @@ fn profile_content() -> TableCreateStatement {
         .col(big("profile_id"))
         .col(bytes("body"))
         .col(text("checksum"))
-        .col(text("token"))
+        .col(text("version"))
         .col(big("created_at"))
         .take()
 }
@@ -132,7 +132,7 @@ fn host_profile() -> TableCreateStatement {
         .col(small("scope"))
         .col(small("part"))
         .col(big("content_id"))
-        .col(text("token"))
+        .col(text("version"))
         .col(big_null("had_content_id"))
         .col(small("operation"))
         .col(small("status"))

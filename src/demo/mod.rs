@@ -13,6 +13,7 @@ mod screen;
 mod stage;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use crate::config::Span;
 use crate::serve::Ended;
 use admin::Admin;
 use audit::Summary;
+use fleets::Fleets;
 use stage::Stage;
 
 /// How long devices may take to enroll, each.
@@ -105,6 +107,31 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
     admin.learn_hosts().await?;
     admin.want(None, 1).await?;
     screen::enrolled(options, stage, &admin);
+    keep_busy(options, &mut admin, &fleet, began, stop).await?;
+    screen::draining(options);
+    let profiles = admin.wait_until_settled(DRAIN_PATIENCE).await?;
+    let unfinished = admin.wait_until_ended(DRAIN_PATIENCE).await?;
+    // The last replies may still be on their way to their devices.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (counts, progress, rows) = (fleet.counts(), fleet.progress(), admin.all_rows().await?);
+    let pushes = stage.pushes.counts().delivered;
+    let truth = tokio::task::spawn_blocking(move || fleet.stop()).await?;
+    let mut summary = audit::compare(&counts, &progress, &truth, admin.meant(), &rows);
+    summary.pushes = pushes;
+    summary.profiles = profiles;
+    summary.seconds = began.elapsed().as_secs_f64();
+    debug_assert!(summary.commands.unfinished >= unfinished || unfinished == 0);
+    Ok(summary)
+}
+
+/// Queues commands and changes what hosts shall have, until the time is over or somebody says so.
+async fn keep_busy(
+    options: &Options,
+    admin: &mut Admin,
+    fleet: &Fleets,
+    began: Instant,
+    mut stop: Pin<&mut impl Future<Output = anyhow::Result<()>>>,
+) -> anyhow::Result<()> {
     let enrolled = Instant::now();
     let until = options.time.map(|time| began + time.0.max(Duration::from_secs(5)));
     let mut told = Instant::now();
@@ -121,25 +148,11 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
         tokio::select! {
             () = tokio::time::sleep(BEAT) => {}
             stopped = &mut stop => {
-                stopped?;
-                break;
+                return stopped;
             }
         }
     }
-    screen::draining(options);
-    let profiles = admin.wait_until_settled(DRAIN_PATIENCE).await?;
-    let unfinished = admin.wait_until_ended(DRAIN_PATIENCE).await?;
-    // The last replies may still be on their way to their devices.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let (counts, progress, rows) = (fleet.counts(), fleet.progress(), admin.all_rows().await?);
-    let pushes = stage.pushes.counts().delivered;
-    let truth = tokio::task::spawn_blocking(move || fleet.stop()).await?;
-    let mut summary = audit::compare(&counts, &progress, &truth, admin.meant(), &rows);
-    summary.pushes = pushes;
-    summary.profiles = profiles;
-    summary.seconds = began.elapsed().as_secs_f64();
-    debug_assert!(summary.commands.unfinished >= unfinished || unfinished == 0);
-    Ok(summary)
+    Ok(())
 }
 
 /// Ends with Ctrl-C or SIGTERM.

@@ -97,7 +97,7 @@ async fn until(world: &World, device: &mut Device, expected: &[(&str, &str)]) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("{}: {:?} is not {expected:?}", world.store(), shown(world, device).await);
+    assert_eq!(shown(world, device).await, expected, "{}", world.store());
 }
 
 async fn team(world: &World, name: &str) -> i64 {
@@ -258,7 +258,7 @@ async fn a_profile_for_a_user_waits_for_one() {
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        panic!("{:?}", shown(world, &device).await);
+        assert_eq!(shown(world, &device).await, pairs(&[("mine", "verified")]));
     })
     .await;
 }
