@@ -58,7 +58,7 @@ pub struct Tally {
 pub(crate) type Running<'t, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 't>>;
 
 enum Work {
-    Turn { turn: Box<Turn>, reply: oneshot::Sender<Result<(), StoreError>> },
+    Turn { turn: Turn, reply: oneshot::Sender<Result<(), StoreError>> },
     Enqueue { request: Box<Request>, made: Option<Enqueued>, reply: oneshot::Sender<Result<Enqueued, StoreError>> },
     Job(Box<dyn Job>),
 }
@@ -84,7 +84,7 @@ impl Writer {
     pub async fn host_turn(&self, mut turn: Turn) -> Result<(), StoreError> {
         turn.seal(&self.vault)?;
         let (reply, answer) = oneshot::channel();
-        self.submit(Work::Turn { turn: Box::new(turn), reply }, answer).await
+        self.submit(Work::Turn { turn, reply }, answer).await
     }
 
     /// Stores all rows of a request to queue a command, or none of them.
