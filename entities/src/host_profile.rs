@@ -1,7 +1,7 @@
 //! Table `host_profile`: what a host shall have, or lose, of each profile, and how far that has come.
 //!
 //! A row begins when its profile is marked for the host ([`crate::marking`]); the manager delivers it
-//! ([`crate::delivery`]); what its device reports moves it on ([`reported`]); verification ends it ([`verified`]). It
+//! ([`crate::delivery`]); what its device reports moves it on, and verification ends it (both in [`report`]). It
 //! goes when its profile is gone from the device.
 
 pub mod report;

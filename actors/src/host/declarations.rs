@@ -3,7 +3,7 @@
 //! All of it is read anew for each request, from what is assigned; nothing else decides it. So a device that asks at
 //! another time, at another node or after a restart gets the same set as long as nothing was changed.
 //!
-//! Start with [`Declarations::read`].
+//! Start with `Declarations::read`.
 
 mod facts;
 

@@ -1,7 +1,7 @@
 //! Profiles: every host comes to have what it shall have.
 //!
 //! The manager works off what was noted, in rounds: it *marks* what differs ([`entities::marking`]), *delivers* what is
-//! marked, batch by batch and in constant memory ([`decide`]), asks devices what they have ([`verify`]), and sweeps slowly
+//! marked, batch by batch and in constant memory ([`decide`]), asks devices what they have (`verify`), and sweeps slowly
 //! over all hosts to repair what was missed. What devices report moves rows on in the hosts' own turns. Admins change
 //! profiles through it ([`admin`]), so that what follows is marked before they are answered.
 //!

@@ -1,6 +1,6 @@
 //! Profiles and declarations: upload, list and delete them, replace those of a team, see how far they have come, send them again.
 //!
-//! A file becomes a [`Draft`](entities::profile::change::Draft) in [`checked`]; nothing else of the edge reads one.
+//! A file becomes a [`Draft`](entities::profile::change::Draft) in `checked`; nothing else of the edge reads one.
 
 mod batch;
 mod checked;
