@@ -1,14 +1,15 @@
 //! The rows of requests to queue commands, each for one channel or many: all rows of a request or none.
 
+mod records;
+
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, Value};
 use sea_orm::{ActiveValue, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sea_orm::{DbErr, JoinType, QueryResult, QuerySelect};
-use serde_json::json;
 
-use crate::activity::{self, Activity};
-use crate::audit::{self, Event};
+use crate::activity;
+use crate::audit;
 use crate::awaited::Awaited;
 use crate::host_action::{self, NewAction, SealedAction};
 use crate::news::{self, News};
@@ -258,11 +259,12 @@ async fn apply_alike(
         outcomes.push(Enqueued { held, entries });
     }
     let asked = requests.iter().filter(|request| request.is_asked());
-    audit::record_all(transaction, vault, asked.map(|request| event_of(&request.asked, held))).await?;
-    let said =
-        requests.iter().zip(&outcomes).filter(|(request, _)| request.is_asked()).map(
-            |(Request { asked, .. }, outcome)| (asked.created_by.as_deref(), asked.now, activity_of(asked, outcome)),
-        );
+    audit::record_all(transaction, vault, asked.map(|request| records::event_of(&request.asked, held))).await?;
+    let said = requests.iter().zip(&outcomes).filter(|(request, _)| request.is_asked()).map(
+        |(Request { asked, .. }, outcome)| {
+            (asked.created_by.as_deref(), asked.now, records::activity_of(asked, outcome))
+        },
+    );
     activity::record_all(transaction, vault, said.collect()).await?;
     match (brake, requests) {
         (Some(brake), [one]) => hold(transaction, &one.asked, brake, &ids).await?,
@@ -312,27 +314,6 @@ async fn hold(
     };
     held_command::Entity::insert(row).exec_without_returning(transaction).await?;
     Ok(())
-}
-
-fn event_of(request: &Enqueue, held: bool) -> Event {
-    Event {
-        at: request.now,
-        actor: request.created_by.clone().unwrap_or_default(),
-        action: if held { "command.hold" } else { "command.queue" },
-        target: request.uuid.clone(),
-        detail: format!("{} for {} channels", request.request_type, request.channels.len()),
-    }
-}
-
-fn activity_of(request: &Enqueue, outcome: &Enqueued) -> Activity {
-    let mut hosts: Vec<i64> = outcome.entries.iter().map(|entry| entry.host_id).collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    let kind = if outcome.held { "held_mdm_command" } else { "ran_mdm_command" };
-    let said = json!({
-        "command_uuid": request.uuid, "request_type": request.request_type, "host_count": hosts.len(),
-    });
-    Activity::new(kind, said).about(hosts)
 }
 
 impl Enqueue {

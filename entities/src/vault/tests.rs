@@ -114,6 +114,7 @@ const IN_THE_CLEAR: &[&str] = &[
     "request_hash",
     "orbit_key_hash",
     "osquery_key_hash",
+    "token_hash",
     "push_token",
     "canary",
 ];

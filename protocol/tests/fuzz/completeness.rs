@@ -8,6 +8,7 @@ use super::parsers::targets::TARGETS;
 /// Public functions that take bytes or text and read nothing from them, with the reason.
 const NO_PARSERS: &[(&str, &str)] = &[
     ("known_signer::check", "takes what SignedMessage::walk has read; target known_signer"),
+    ("mdm_bridge::verdict", "compares what mdm_bridge::values has read; target agent"),
     ("answers::of", "looks up what the answers' parser has read; target agent"),
     ("authority::create", "makes an authority for a name of ours"),
     ("authority::issue_identity", "issues for a key that a request's parser has read"),
