@@ -64,6 +64,8 @@ pub struct Listed {
     pub profiles: Vec<u8>,
     /// How often a missing profile is sent again.
     pub max_retries: i16,
+    /// When a device that could not tell is asked again.
+    pub again_at: i64,
     /// When.
     pub at: i64,
 }
@@ -129,6 +131,20 @@ pub async fn ask(
         .await
 }
 
+/// A device that could not tell is asked again.
+async fn ask_again(transaction: &Transaction, listed: &Listed) -> Result<(), StoreError> {
+    use host_profile::Column as Of;
+    host_profile::Entity::update_many()
+        .col_expr(Of::VerifyAt, listed.again_at.into())
+        .filter(Of::HostId.eq(listed.host_id))
+        .filter(Of::Kind.eq(MOBILECONFIG))
+        .filter(Of::Scope.eq(listed.scope))
+        .filter(Of::Status.eq(VERIFYING))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
 /// Writes what a device said it has, and what follows from it for the profiles that it shall have.
 pub(crate) async fn listed(transaction: &Transaction, listed: &Listed) -> Result<(), StoreError> {
     let Some(identifiers) = &listed.identifiers else {
@@ -137,7 +153,7 @@ pub(crate) async fn listed(transaction: &Transaction, listed: &Listed) -> Result
             .filter(Column::EnrollmentId.eq(listed.enrollment_id))
             .exec(transaction)
             .await?;
-        return Ok(());
+        return ask_again(transaction, listed).await;
     };
     let row = ActiveModel {
         enrollment_id: Set(listed.enrollment_id),

@@ -41,7 +41,7 @@ impl Admin {
     pub(super) async fn want(&self, team: Option<i64>, version: u32) -> anyhow::Result<()> {
         let declaration = json!({
             "Type": "com.apple.configuration.passcode.settings",
-            "Identifier": "org.rookery.demo.passcode",
+            "Identifier": "com.example.demo.passcode",
             "Payload": { "MinimumLength": 6 + version },
         });
         let windows = format!(
@@ -49,7 +49,7 @@ impl Admin {
              <Meta><Format xmlns=\"syncml:metinf\">int</Format></Meta><Data>{version}</Data></Item></Replace>"
         );
         let wanted = [
-            ("Screen saver", profile("org.rookery.demo.wanted", "Screen saver", 300 + version).to_xml()),
+            ("Screen saver", profile("com.example.demo.wanted", "Screen saver", 300 + version).to_xml()),
             ("Passcode", declaration.to_string().into_bytes()),
             ("Policy", windows.into_bytes()),
         ];
