@@ -11,7 +11,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{QueryOrder, QuerySelect};
 
-use crate::{Reader, StoreError, Transaction, profile};
+use crate::{Reader, StoreError, Transaction, host_profile_list, profile};
 
 /// [`Model::operation`]: the host shall have it.
 pub const INSTALL: i16 = 0;
@@ -161,5 +161,5 @@ pub async fn hosts_to_verify(reader: &Reader, by: i64, most: u64) -> Result<Vec<
 pub(crate) async fn forget(transaction: &Transaction, hosts: &[i64]) -> Result<(), StoreError> {
     let of_these = Column::HostId.is_in(hosts.iter().copied());
     Entity::delete_many().filter(of_these).exec(transaction).await?;
-    Ok(())
+    host_profile_list::forget(transaction, hosts).await
 }

@@ -2,7 +2,7 @@
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{CaseStatement, ExprTrait, OnConflict};
 
 use crate::enqueue::{self, Enqueue, Queued, Request};
 use crate::host_profile::report::{self, Finding, Found};
@@ -23,6 +23,10 @@ pub(crate) static PROFILES: SealedColumn = SealedColumn {
 pub const SYNCED: &str = "synced";
 /// [`Model::sync_status`]: the device could not tell.
 pub const FAILED: &str = "failed";
+/// When a device that could not tell is asked again at the soonest, in milliseconds.
+const SOONEST: i64 = 30_000;
+/// The same at the latest.
+const LATEST: i64 = 86_400_000;
 /// What a profile failed for that its device does not list.
 const NOT_LISTED: &str = "The device said that it installed this profile, and does not list it among those it has.";
 
@@ -64,8 +68,6 @@ pub struct Listed {
     pub profiles: Vec<u8>,
     /// How often a missing profile is sent again.
     pub max_retries: i16,
-    /// When a device that could not tell is asked again.
-    pub again_at: i64,
     /// When.
     pub at: i64,
 }
@@ -131,17 +133,28 @@ pub async fn ask(
         .await
 }
 
-/// A device that could not tell is asked again.
+/// A device that could not tell is asked again: soon, and then ever later, so that one that never can is asked once a day.
 async fn ask_again(transaction: &Transaction, listed: &Listed) -> Result<(), StoreError> {
     use host_profile::Column as Of;
+    let waited = Expr::value(listed.at).sub(Expr::col(Of::AcknowledgedAt));
+    let again_at = CaseStatement::new()
+        .case(waited.clone().gt(LATEST), listed.at.saturating_add(LATEST))
+        .case(waited.clone().gt(SOONEST), Expr::value(listed.at).add(waited))
+        .finally(listed.at.saturating_add(SOONEST));
     host_profile::Entity::update_many()
-        .col_expr(Of::VerifyAt, listed.again_at.into())
+        .col_expr(Of::VerifyAt, again_at.into())
         .filter(Of::HostId.eq(listed.host_id))
         .filter(Of::Kind.eq(MOBILECONFIG))
         .filter(Of::Scope.eq(listed.scope))
         .filter(Of::Status.eq(VERIFYING))
         .exec(transaction)
         .await?;
+    Ok(())
+}
+
+/// The list of a host that begins anew, or is no longer managed, says nothing any more.
+pub(crate) async fn forget(transaction: &Transaction, hosts: &[i64]) -> Result<(), StoreError> {
+    Entity::delete_many().filter(Column::HostId.is_in(hosts.iter().copied())).exec(transaction).await?;
     Ok(())
 }
 
@@ -184,4 +197,74 @@ pub(crate) async fn listed(transaction: &Transaction, listed: &Listed) -> Result
     });
     let findings: Vec<Finding> = judged.collect();
     report::found(transaction, listed.host_id, &findings, listed.max_retries, listed.at).await
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ActiveValue::{NotSet, Set};
+    use sea_orm::EntityTrait;
+
+    use super::*;
+    use crate::fresh::on_each;
+    use crate::turn::Turn;
+    use crate::vault::Vault;
+    use crate::{profile, store};
+
+    fn verifying(host_id: i64, acknowledged_at: Option<i64>) -> host_profile::ActiveModel {
+        host_profile::ActiveModel {
+            host_id: Set(host_id),
+            profile_id: Set(1),
+            uuid: Set("a".into()),
+            kind: Set(MOBILECONFIG),
+            identifier: Set("com.example".into()),
+            name: Set("name".into()),
+            scope: Set(profile::SYSTEM),
+            part: Set(0),
+            content_id: Set(1),
+            token: Set("token".into()),
+            had_content_id: Set(Some(1)),
+            operation: Set(INSTALL),
+            status: Set(VERIFYING),
+            detail: Set(String::new()),
+            command_uuid: NotSet,
+            sent_content_id: NotSet,
+            retries: Set(0),
+            acknowledged_at: Set(acknowledged_at),
+            verify_at: Set(Some(i64::MAX)),
+            changed_at: Set(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_device_that_cannot_tell_is_asked_ever_later() {
+        on_each("list_again", async |url| {
+            migration::run(url).await.unwrap();
+            let (reader, writer) = store::open(url, Vault::known().unwrap(), 0).await.unwrap();
+            let now = 1_800_000_000_000;
+            let waits =
+                [(1, None, SOONEST), (2, Some(now), SOONEST), (3, Some(now - 100_000), 100_000), (4, Some(0), LATEST)];
+            for (host_id, acknowledged_at, wait) in waits {
+                let row = verifying(host_id, acknowledged_at);
+                let inserting = writer.run(row, |transaction, row| {
+                    Box::pin(
+                        async move { Ok(host_profile::Entity::insert(row).exec_without_returning(transaction).await?) },
+                    )
+                });
+                inserting.await.unwrap();
+                let listed = Listed {
+                    host_id,
+                    enrollment_id: host_id,
+                    scope: profile::SYSTEM,
+                    identifiers: None,
+                    profiles: Vec::new(),
+                    max_retries: 3,
+                    at: now,
+                };
+                writer.host_turn(Turn { listed: Some(Box::new(listed)), ..Turn::default() }).await.unwrap();
+                let row = host_profile::of_host(&reader, host_id).await.unwrap().remove(0);
+                assert_eq!((row.status, row.verify_at), (VERIFYING, Some(now + wait)), "host {host_id}");
+            }
+        })
+        .await;
+    }
 }

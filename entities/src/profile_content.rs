@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use openssl::sha::sha256;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Query;
-use sea_orm::{ActiveValue, ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{ExprTrait, Query};
+use sea_orm::{ActiveValue, ActiveValue::Set, QueryOrder, QuerySelect};
 
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
-use crate::{Reader, StoreError, Transaction, Writer, host_profile, profile};
+use crate::{Reader, StoreError, Transaction, Writer, profile};
 
 /// Sealed by [`insert`]: a profile may hold passwords.
 pub(crate) static BODY: SealedColumn = SealedColumn {
@@ -18,8 +18,8 @@ pub(crate) static BODY: SealedColumn = SealedColumn {
     context: &[Part::Number("profile_id"), Part::Text("checksum")],
 };
 
-/// Versions that are forgotten in one transaction.
-const STEP: u64 = 200;
+/// Versions that are looked at in one transaction.
+const STEP: u64 = 8;
 
 /// A row of `profile_content`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -153,28 +153,25 @@ pub(crate) async fn renew(
 
 /// Forgets versions that no profile and no host has any more, behind a row. Returns where to go on; `None` at the end.
 ///
+/// Only versions that were replaced, or whose profile is gone, are looked for on hosts, and only in that profile's rows.
+///
 /// # Errors
 /// See [`StoreError`].
 pub async fn forget_unused(writer: &Writer, after: i64) -> Result<Option<i64>, StoreError> {
     writer
         .run(after, |transaction, after| {
             Box::pin(async move {
-                let some = Entity::find().select_only().column(Column::Id).filter(Column::Id.gt(after));
-                let some = some.order_by_asc(Column::Id).limit(STEP).into_tuple::<i64>().all(transaction).await?;
-                let has = |column: host_profile::Column| {
-                    Query::select().column(column).from(host_profile::Entity).and_where(column.is_not_null()).to_owned()
-                };
                 let current = Query::select().column(profile::Column::ContentId).from(profile::Entity).to_owned();
-                let unused = Query::delete()
-                    .from_table(Entity)
-                    .and_where(Column::Id.is_in(some.iter().copied()))
-                    .and_where(Column::Id.not_in_subquery(current))
-                    .and_where(Column::Id.not_in_subquery(has(host_profile::Column::ContentId)))
-                    .and_where(Column::Id.not_in_subquery(has(host_profile::Column::HadContentId)))
-                    .and_where(Column::Id.not_in_subquery(has(host_profile::Column::SentContentId)))
-                    .to_owned();
-                transaction.execute(&unused).await?;
-                Ok(some.last().copied().filter(|_| some.len() as u64 == STEP))
+                let former = Entity::find().select_only().column(Column::Id).filter(Column::Id.gt(after));
+                let former = former.filter(Column::Id.not_in_subquery(current)).order_by_asc(Column::Id).limit(STEP);
+                let former = former.into_tuple::<i64>().all(transaction).await?;
+                let held = "EXISTS (SELECT 1 FROM host_profile WHERE host_profile.profile_id = profile_content.profile_id \
+                            AND (host_profile.content_id = profile_content.id \
+                            OR host_profile.had_content_id = profile_content.id \
+                            OR host_profile.sent_content_id = profile_content.id))";
+                let unused = Entity::delete_many().filter(Column::Id.is_in(former.iter().copied()));
+                unused.filter(Expr::cust(held).not()).exec(transaction).await?;
+                Ok(former.last().copied().filter(|_| former.len() as u64 == STEP))
             })
         })
         .await

@@ -32,6 +32,7 @@ impl MigrationTrait for Migration {
         manager.create_index(unsent()).await?;
         manager.create_index(to_verify()).await?;
         manager.create_table(host_profile_list()).await?;
+        manager.create_index(plain("host_profile_list_host", "host_profile_list", &["host_id"])).await?;
         manager.create_table(profile_marking()).await?;
         let host_id = ColumnDef::new("host_id").big_integer().not_null().primary_key().take();
         manager.create_table(Table::create().table("host_marking").col(host_id).take()).await?;

@@ -1,7 +1,5 @@
 //! What a device's report says about its profiles; written in the turn that takes the report.
 
-use std::time::Duration;
-
 use entities::host_profile::report::{Outcome, Reported};
 use entities::host_profile_list::Listed;
 use entities::profile::{SYSTEM, USER};
@@ -12,9 +10,6 @@ use protocol::queue::{Answer, Decision, Filing};
 
 use super::Host;
 use super::report::Report;
-
-/// When a device that could not say which profiles it has is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Host {
     /// What a final report says about profiles; nothing for all other commands.
@@ -39,7 +34,6 @@ impl Host {
                 identifiers: told.as_ref().map(|told| told.identifiers.clone()),
                 profiles: told.map(|told| told.json).unwrap_or_default(),
                 max_retries: MAX_RETRIES_APPLE,
-                again_at: self.now().plus(ASK_AGAIN).millis(),
                 at,
             };
             return (Vec::new(), Some(Box::new(listed)));

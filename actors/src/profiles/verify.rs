@@ -57,19 +57,28 @@ async fn ask_some(desk: &Desk, hosts: Vec<i64>) -> Result<(), StoreError> {
             }
         }
     }
+    // Each question is one transaction: a server that stops between them has not noted that the others were asked.
+    let is_windows = |host: &i64| {
+        let channels = candidates.get(host).into_iter().flat_map(|candidate| &candidate.channels);
+        channels.into_iter().any(|channel| windows.contains_key(&channel.id))
+    };
+    let (of_windows, of_apple): (Vec<i64>, Vec<i64>) = hosts.into_iter().partition(is_windows);
     let list = |uuid: &CommandUuid| Command::profile_list(uuid.clone(), true).to_xml();
-    queue(desk, &hosts, apple, &list, &due).await?;
-    queue(desk, &hosts, windows, &|_| Reference::Verify.write(), &due).await
+    queue(desk, of_apple, apple, &list, &due).await?;
+    queue(desk, of_windows, windows, &|_| Reference::Verify.write(), &due).await
 }
 
 /// Queues a question for channels; all of `hosts` are asked again when no answer comes.
 async fn queue(
     desk: &Desk,
-    hosts: &[i64],
+    hosts: Vec<i64>,
     channels: BTreeMap<i64, Channel>,
     body: &dyn Fn(&CommandUuid) -> Vec<u8>,
     due: &Due,
 ) -> Result<(), StoreError> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
     let now = desk.clock.now();
     let uuid = list_uuid(*uuid::Uuid::new_v4().as_bytes());
     let body = body(&uuid);
@@ -93,7 +102,7 @@ async fn queue(
     Tally::add(&desk.tally.asked, asked.channels.len() as u64);
     // Asked again when no answer comes: the device may be off for long, or the command may be taken back.
     let again_at = expires_at.millis();
-    let queued = host_profile_list::ask(&desk.writer, hosts.to_vec(), asked, now.millis(), again_at).await?;
+    let queued = host_profile_list::ask(&desk.writer, hosts, asked, now.millis(), again_at).await?;
     let news = News { uuid, priority: 0, no_blind_resend: false, body: body.into(), expires_at, push: true };
     desk.announcer.tell(&news, &queued, due);
     Ok(())

@@ -8,7 +8,7 @@ use crate::profile::rollout::Rollout;
 use crate::profile_label::{INCLUDE_ANY, Named};
 use crate::secret_variable::{Deleted, Secret};
 use crate::vault::Vault;
-use crate::{Reader, label, profile, secret_variable, store, team};
+use crate::{Reader, label, profile, profile_content, secret_variable, store, team};
 
 /// Hosts of each test.
 const HOSTS: i64 = 60;
@@ -173,6 +173,26 @@ async fn a_secret_that_changes_sends_again_what_names_it() {
         assert_eq!(deleted, Deleted::Used(vec!["wifi".into()]));
         let values = secret_variable::values(&reader, vec!["WIFI".into()]).await.unwrap();
         assert_eq!(values["WIFI"].as_str(), "two");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_goes_when_no_profile_and_no_host_has_it() {
+    on_each("marking_versions", async |url| {
+        let (reader, writer) = open(url).await;
+        let made = create(&writer, draft("kept", Vec::new())).await;
+        work_off(&writer).await;
+        let edited = Draft { body: b"other".to_vec(), ..draft("kept", Vec::new()) };
+        profile::set::replace(&writer, 0, vec![edited], false, by()).await.unwrap().unwrap();
+        let is_there = async || profile_content::body(&reader, made.content_id).await.unwrap().is_some();
+        assert_eq!(profile_content::forget_unused(&writer, 0).await.unwrap(), None);
+        assert!(is_there().await, "hosts are still to get the former version");
+        work_off(&writer).await;
+        profile_content::forget_unused(&writer, 0).await.unwrap();
+        assert!(!is_there().await, "nobody has it");
+        let now = profile::by_uuid(&reader, made.uuid).await.unwrap().unwrap();
+        assert!(profile_content::body(&reader, now.content_id).await.unwrap().is_some());
     })
     .await;
 }

@@ -121,7 +121,6 @@ impl Device {
             identifiers: Some(identifiers.collect()),
             profiles: b"[]".to_vec(),
             max_retries: 3,
-            again_at: world.now.millis(),
             at: world.now.millis(),
         };
         let turn = Turn { listed: Some(Box::new(listed)), ..Turn::default() };
