@@ -1,4 +1,4 @@
-//! The command line: `serve`, `demo`, `config check`, `admin`.
+//! The command line: `serve`, `demo`, `gitops`, `config check`, `admin`.
 //!
 //! Exit codes: 0 all is well, 1 something failed, 64 wrong settings or flags, 70 the server gave up.
 
@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Settings;
 use crate::serve::{self, EXIT_GAVE_UP, Ended};
-use crate::{admin, demo, telemetry};
+use crate::{admin, demo, gitops, telemetry};
 
 /// Wrong settings or flags.
 const EXIT_USAGE: u8 = 64;
@@ -34,6 +34,8 @@ enum Verb {
     },
     /// Runs a server with simulated devices and a simulated APNs, to look at or to test.
     Demo(demo::Options),
+    /// Makes a server have what files say: teams, profiles, labels, settings; all of it or nothing.
+    Gitops(gitops::Options),
     /// Looks at settings.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -75,6 +77,10 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Serve { info, source } => with_settings(&source, |settings| run_server(settings, info.as_deref())),
         Verb::Demo(options) => demo::main(&options),
+        Verb::Gitops(options) => gitops::run(&options).unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }),
         Verb::Config(ConfigVerb::Check(source)) => with_settings(&source, |settings| {
             println!("{}", settings.shown());
             Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;
+mod gitops;
 pub mod http;
 pub mod serve;
 pub mod sim;

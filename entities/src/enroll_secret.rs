@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
+use crate::profile::change::By;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Transaction, Writer, team};
 
@@ -94,13 +95,10 @@ pub async fn replace(
     by: String,
     now: i64,
 ) -> Result<(), StoreError> {
-    let detail = format!("{} now", secrets.len());
-    let target = team_id.map(|id| format!("team {id}")).unwrap_or_default();
-    let event = Event { at: now, actor: by, action: "enroll_secrets.replace", target, detail };
-    let input = (writer.vault().clone(), team_id, secrets, event);
+    let input = (writer.vault().clone(), team_id, secrets, By { name: by, at: now });
     writer
-        .run(input, |transaction, (vault, team_id, secrets, event)| {
-            Box::pin(replace_in(transaction, vault, team_id, secrets, event))
+        .run(input, |transaction, (vault, team_id, secrets, by)| {
+            Box::pin(async move { replace_in(transaction, &vault, team_id, secrets, &by).await.map(drop) })
         })
         .await
 }
@@ -111,30 +109,34 @@ pub(crate) async fn forget_team(transaction: &Transaction, team_id: i64) -> Resu
     Ok(())
 }
 
-async fn replace_in(
+/// The same within somebody else's transaction; tells whether others work from now on.
+pub(crate) async fn replace_in(
     transaction: &Transaction,
-    vault: Vault,
+    vault: &Vault,
     team_id: Option<i64>,
     mut secrets: Vec<String>,
-    event: Event,
-) -> Result<(), StoreError> {
-    let now = event.at;
+    by: &By,
+) -> Result<bool, StoreError> {
     let (known, others): (Vec<_>, Vec<_>) =
-        open_all(transaction, &vault).await?.into_iter().partition(|row| row.team_id == team_id);
+        open_all(transaction, vault).await?.into_iter().partition(|row| row.team_id == team_id);
     if others.iter().any(|row| secrets.contains(&row.secret)) {
         return Err(StoreError::Conflict(
             "one of these enroll secrets is another team's: every secret leads to one team".into(),
         ));
     }
+    secrets.sort_unstable();
+    secrets.dedup();
+    if known.len() == secrets.len() && known.iter().all(|row| secrets.contains(&row.secret)) {
+        return Ok(false);
+    }
+    let detail = format!("{} now", secrets.len());
     let last = known.iter().chain(&others).map(|row| row.id).max().unwrap_or_default();
     let gone = known.iter().filter(|row| !secrets.contains(&row.secret)).map(|row| row.id);
     Entity::delete_many().filter(Column::Id.is_in(gone)).exec(transaction).await?;
-    secrets.sort_unstable();
-    secrets.dedup();
     secrets.retain(|secret| known.iter().all(|row| *row.secret != *secret));
     for (id, secret) in (last + 1..).zip(secrets) {
-        let sealed = SECRET.seal(&vault, &[&id], &secret)?;
-        let row = ActiveModel { id: Set(id), secret: Set(sealed), created_at: Set(now), team_id: Set(team_id) };
+        let sealed = SECRET.seal(vault, &[&id], &secret)?;
+        let row = ActiveModel { id: Set(id), secret: Set(sealed), created_at: Set(by.at), team_id: Set(team_id) };
         Entity::insert(row).exec_without_returning(transaction).await?;
     }
     let team = match team_id {
@@ -142,7 +144,10 @@ async fn replace_in(
         Some(id) => team::Entity::find_by_id(id).one(transaction).await?,
     };
     let said = json!({ "team_id": team_id, "team_name": team.map(|team| team.name) });
-    chronicle(transaction, &vault, event, vec![Activity::new("edited_enroll_secrets", said)]).await
+    let target = team_id.map(|id| format!("team {id}")).unwrap_or_default();
+    let event = Event { at: by.at, actor: by.name.clone(), action: "enroll_secrets.replace", target, detail };
+    chronicle(transaction, vault, event, vec![Activity::new("edited_enroll_secrets", said)]).await?;
+    Ok(true)
 }
 
 async fn open_all(database: &impl ConnectionTrait, vault: &Vault) -> Result<Vec<Opened>, StoreError> {

@@ -31,6 +31,7 @@ pub mod command_result;
 pub mod command_status;
 pub mod declarative_status;
 pub mod delivery;
+pub mod desired;
 pub mod enqueue;
 pub mod enroll_secret;
 pub mod enrollment;

@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
-use crate::vault::{Part, Sealed, SealedColumn};
+use crate::profile::change::By;
+use crate::profile::set::Plan;
+use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError, Transaction, Writer, profile, profile_label};
 
 /// What the name of a secret begins with in a profile, behind its `$`.
@@ -113,56 +115,62 @@ pub async fn values(reader: &Reader, names: Vec<String>) -> Result<BTreeMap<Stri
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn set(writer: &Writer, secrets: Vec<Secret>, by: String, now: i64) -> Result<u64, StoreError> {
-    let input = (writer.vault().clone(), secrets, by, now);
+pub async fn set(writer: &Writer, secrets: Vec<Secret>, by: By) -> Result<u64, StoreError> {
+    let input = (writer.vault().clone(), secrets, by);
     writer
-        .run(input, |transaction, (vault, secrets, by, now)| {
+        .run(input, |transaction, (vault, secrets, by)| {
             Box::pin(async move {
-                let mut changed = 0;
-                for secret in secrets {
-                    let there = Entity::find().filter(Column::Name.eq(&secret.name)).one(transaction).await?;
-                    let value = VALUE.seal(&vault, &[&secret.name], secret.value.as_bytes())?;
-                    let (kind, row) = match there {
-                        None => (
-                            "created_custom_variable",
-                            ActiveModel {
-                                id: ActiveValue::NotSet,
-                                name: Set(secret.name.clone()),
-                                value: Set(value),
-                                created_at: Set(now),
-                                updated_at: Set(now),
-                            },
-                        ),
-                        Some(row) => {
-                            let old = Zeroizing::new(VALUE.open(&vault, &[&row.name], &row.value)?);
-                            if old.as_slice() == secret.value.as_bytes() {
-                                continue;
-                            }
-                            // A revision of its own also where the clock stands still.
-                            let updated_at = Set(now.max(row.updated_at + 1));
-                            ("edited_custom_variable", ActiveModel { value: Set(value), updated_at, ..row.into() })
-                        }
-                    };
-                    changed += 1;
-                    match row.id {
-                        ActiveValue::NotSet => Entity::insert(row).exec_without_returning(transaction).await?,
-                        _ => Entity::update(row).exec(transaction).await.map(|_| 1)?,
-                    };
-                    profile::secret_changed(transaction, &vault, &secret.name, now).await?;
-                    let said = json!({ "custom_variable_name": secret.name });
-                    let event = Event {
-                        at: now,
-                        actor: by.clone(),
-                        action: "secret.set",
-                        target: secret.name,
-                        detail: String::new(),
-                    };
-                    chronicle(transaction, &vault, event, vec![Activity::new(kind, said)]).await?;
-                }
-                Ok(changed)
+                let plan = set_in(transaction, &vault, &secrets, &by).await?;
+                Ok((plan.added.len() + plan.changed.len()) as u64)
             })
         })
         .await
+}
+
+/// The same within somebody else's transaction; tells which secrets are new, and which have another value.
+pub(crate) async fn set_in(
+    transaction: &Transaction,
+    vault: &Vault,
+    secrets: &[Secret],
+    by: &By,
+) -> Result<Plan, StoreError> {
+    let mut plan = Plan::default();
+    for secret in secrets {
+        let there = Entity::find().filter(Column::Name.eq(&secret.name)).one(transaction).await?;
+        let value = VALUE.seal(vault, &[&secret.name], secret.value.as_bytes())?;
+        let kind = match there {
+            None => {
+                let row = ActiveModel {
+                    id: ActiveValue::NotSet,
+                    name: Set(secret.name.clone()),
+                    value: Set(value),
+                    created_at: Set(by.at),
+                    updated_at: Set(by.at),
+                };
+                Entity::insert(row).exec_without_returning(transaction).await?;
+                plan.added.push(secret.name.clone());
+                "created_custom_variable"
+            }
+            Some(row) => {
+                let old = Zeroizing::new(VALUE.open(vault, &[&row.name], &row.value)?);
+                if old.as_slice() == secret.value.as_bytes() {
+                    plan.unchanged.push(secret.name.clone());
+                    continue;
+                }
+                // A revision of its own also where the clock stands still.
+                let updated_at = Set(by.at.max(row.updated_at + 1));
+                Entity::update(ActiveModel { value: Set(value), updated_at, ..row.into() }).exec(transaction).await?;
+                plan.changed.push(secret.name.clone());
+                "edited_custom_variable"
+            }
+        };
+        profile::secret_changed(transaction, vault, &secret.name, by.at).await?;
+        let said = vec![Activity::new(kind, json!({ "custom_variable_name": secret.name }))];
+        let (at, actor, target) = (by.at, by.name.clone(), secret.name.clone());
+        let event = Event { at, actor, action: "secret.set", target, detail: String::new() };
+        chronicle(transaction, vault, event, said).await?;
+    }
+    Ok(plan)
 }
 
 /// Deletes a secret that no profile names.

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::movers::{Movers, Step};
+use crate::profile::change::By;
 use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, profile, team_setting, user};
 
@@ -65,23 +66,31 @@ pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError
 /// # Errors
 /// [`StoreError::Conflict`] when another one has the name; otherwise see [`StoreError`].
 pub async fn create(writer: &Writer, naming: Naming, by: String, now: i64) -> Result<Model, StoreError> {
-    let input = (writer.vault().clone(), naming, by, now);
+    let input = (writer.vault().clone(), naming, By { name: by, at: now });
     writer
-        .run(input, |transaction, (vault, naming, by, now)| {
-            Box::pin(async move {
-                let row = ActiveModel {
-                    id: ActiveValue::NotSet,
-                    folded_name: Set(naming.name.to_lowercase()),
-                    name: Set(naming.name),
-                    description: Set(naming.description),
-                    created_at: Set(now),
-                };
-                let team = Entity::insert(row).exec_with_returning(transaction).await?;
-                record(transaction, &vault, ("team.create", "created_team"), &team, by, now).await?;
-                Ok(team)
-            })
+        .run(input, |transaction, (vault, naming, by)| {
+            Box::pin(async move { create_in(transaction, &vault, naming, &by).await })
         })
         .await
+}
+
+/// The same within somebody else's transaction.
+pub(crate) async fn create_in(
+    transaction: &Transaction,
+    vault: &Vault,
+    naming: Naming,
+    by: &By,
+) -> Result<Model, StoreError> {
+    let row = ActiveModel {
+        id: ActiveValue::NotSet,
+        folded_name: Set(naming.name.to_lowercase()),
+        name: Set(naming.name),
+        description: Set(naming.description),
+        created_at: Set(by.at),
+    };
+    let team = Entity::insert(row).exec_with_returning(transaction).await?;
+    record(transaction, vault, ("team.create", "created_team"), &team, by).await?;
+    Ok(team)
 }
 
 /// Calls a team something else; `None` when it is gone.
@@ -95,23 +104,32 @@ pub async fn rename(
     by: String,
     now: i64,
 ) -> Result<Option<Model>, StoreError> {
-    let input = (writer.vault().clone(), id, naming, by, now);
+    let input = (writer.vault().clone(), id, naming, By { name: by, at: now });
     writer
-        .run(input, |transaction, (vault, id, naming, by, now)| {
-            Box::pin(async move {
-                Entity::update_many()
-                    .col_expr(Column::FoldedName, naming.name.to_lowercase().into())
-                    .col_expr(Column::Name, naming.name.into())
-                    .col_expr(Column::Description, naming.description.into())
-                    .filter(Column::Id.eq(id))
-                    .exec(transaction)
-                    .await?;
-                let Some(team) = Entity::find_by_id(id).one(transaction).await? else { return Ok(None) };
-                record(transaction, &vault, ("team.change", "edited_team"), &team, by, now).await?;
-                Ok(Some(team))
-            })
+        .run(input, |transaction, (vault, id, naming, by)| {
+            Box::pin(async move { rename_in(transaction, &vault, id, naming, &by).await })
         })
         .await
+}
+
+/// The same within somebody else's transaction.
+pub(crate) async fn rename_in(
+    transaction: &Transaction,
+    vault: &Vault,
+    id: i64,
+    naming: Naming,
+    by: &By,
+) -> Result<Option<Model>, StoreError> {
+    Entity::update_many()
+        .col_expr(Column::FoldedName, naming.name.to_lowercase().into())
+        .col_expr(Column::Name, naming.name.into())
+        .col_expr(Column::Description, naming.description.into())
+        .filter(Column::Id.eq(id))
+        .exec(transaction)
+        .await?;
+    let Some(team) = Entity::find_by_id(id).one(transaction).await? else { return Ok(None) };
+    record(transaction, vault, ("team.change", "edited_team"), &team, by).await?;
+    Ok(Some(team))
 }
 
 /// Deletes a team: its hosts are in none then, and its enroll secrets are gone. `None` when it is gone already.
@@ -119,26 +137,34 @@ pub async fn rename(
 /// # Errors
 /// See [`StoreError`].
 pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Option<Model>, StoreError> {
-    let input = (writer.vault().clone(), id, by, now);
+    let input = (writer.vault().clone(), id, By { name: by, at: now });
     writer
-        .run(input, |transaction, (vault, id, by, now)| {
-            Box::pin(async move {
-                let Some(team) = Entity::find_by_id(id).one(transaction).await? else { return Ok(None) };
-                host::Entity::update_many()
-                    .col_expr(host::Column::TeamId, Expr::value(None::<i64>))
-                    .filter(host::Column::TeamId.eq(id))
-                    .exec(transaction)
-                    .await?;
-                enroll_secret::forget_team(transaction, id).await?;
-                team_setting::forget_team(transaction, id).await?;
-                user::change::forget_team(transaction, id).await?;
-                profile::change::forget_team(transaction, id).await?;
-                Entity::delete_by_id(id).exec(transaction).await?;
-                record(transaction, &vault, ("team.delete", "deleted_team"), &team, by, now).await?;
-                Ok(Some(team))
-            })
+        .run(input, |transaction, (vault, id, by)| {
+            Box::pin(async move { delete_in(transaction, &vault, id, &by).await })
         })
         .await
+}
+
+/// The same within somebody else's transaction.
+pub(crate) async fn delete_in(
+    transaction: &Transaction,
+    vault: &Vault,
+    id: i64,
+    by: &By,
+) -> Result<Option<Model>, StoreError> {
+    let Some(team) = Entity::find_by_id(id).one(transaction).await? else { return Ok(None) };
+    host::Entity::update_many()
+        .col_expr(host::Column::TeamId, Expr::value(None::<i64>))
+        .filter(host::Column::TeamId.eq(id))
+        .exec(transaction)
+        .await?;
+    enroll_secret::forget_team(transaction, id).await?;
+    team_setting::forget_team(transaction, id).await?;
+    user::change::forget_team(transaction, id).await?;
+    profile::change::forget_team(transaction, id).await?;
+    Entity::delete_by_id(id).exec(transaction).await?;
+    record(transaction, vault, ("team.delete", "deleted_team"), &team, by).await?;
+    Ok(Some(team))
 }
 
 /// Hosts that are moved to a team, or to none.
@@ -206,10 +232,10 @@ async fn record(
     vault: &Vault,
     (action, kind): (&'static str, &'static str),
     team: &Model,
-    actor: String,
-    at: i64,
+    by: &By,
 ) -> Result<(), StoreError> {
-    let event = Event { at, actor, action, target: team.name.clone(), detail: format!("team {}", team.id) };
+    let (target, detail) = (team.name.clone(), format!("team {}", team.id));
+    let event = Event { at: by.at, actor: by.name.clone(), action, target, detail };
     let said = json!({ "team_id": team.id, "team_name": team.name });
     chronicle(transaction, vault, event, vec![Activity::new(kind, said)]).await
 }

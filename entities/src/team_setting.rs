@@ -14,6 +14,8 @@ use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::profile::change::{By, Draft, Saved};
 use crate::profile::set;
+use crate::transaction::{end, savepoint};
+use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, team};
 
 /// A row of `team_setting`.
@@ -70,7 +72,7 @@ pub async fn of_teams(reader: &Reader, teams: Vec<i64>) -> Result<BTreeMap<i64, 
         .await
 }
 
-/// Changes settings of a team, with the profiles that follow. What is as it was is not told.
+/// Changes settings of a team, with the profiles that follow; all of them or none. What is as it was is not told.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -84,38 +86,50 @@ pub async fn save(
     writer
         .run(input, |transaction, (vault, team_id, changes, by)| {
             Box::pin(async move {
-                let mut told = Vec::new();
-                let team = team::Entity::find_by_id(team_id).one(transaction).await?;
-                if team_id != 0 && team.is_none() {
-                    return Ok(Err(Saved::NoTeam));
-                }
-                let name = team.map(|team| team.name);
-                for change in changes {
-                    if !put(transaction, team_id, &change).await? {
-                        continue;
-                    }
-                    let managed = (team_id, change.profile.0, change.profile.1);
-                    if let Err(refused) =
-                        set::manage(transaction, &vault, managed, change.draft.as_ref(), by.at).await?
-                    {
-                        return Ok(Err(refused));
-                    }
-                    let mut said = json!({ "team_id": Some(team_id).filter(|id| *id != 0), "team_name": name });
-                    for (key, value) in change.activity.1.as_object().into_iter().flatten() {
-                        said[key] = value.clone();
-                    }
-                    told.push(Activity::new(change.activity.0, said));
-                }
-                if told.is_empty() {
-                    return Ok(Ok(()));
-                }
-                let target = name.unwrap_or_else(|| "no team".to_owned());
-                let (at, actor) = (by.at, by.name);
-                let event = Event { at, actor, action: "team.settings", target, detail: String::new() };
-                chronicle(transaction, &vault, event, told).await.map(Ok)
+                let whole = savepoint(transaction).await?;
+                let saved = save_in(&whole, &vault, team_id, &changes, &by).await?;
+                end(whole, saved.is_ok()).await?;
+                Ok(saved.map(drop))
             })
         })
         .await
+}
+
+/// The same within somebody else's transaction, which has to be taken back where this is refused. Tells what is another.
+pub(crate) async fn save_in(
+    transaction: &Transaction,
+    vault: &Vault,
+    team_id: i64,
+    changes: &[Change],
+    by: &By,
+) -> Result<Result<Vec<&'static str>, Saved>, StoreError> {
+    let team = team::Entity::find_by_id(team_id).one(transaction).await?;
+    if team_id != 0 && team.is_none() {
+        return Ok(Err(Saved::NoTeam));
+    }
+    let name = team.map(|team| team.name);
+    let (mut told, mut changed) = (Vec::new(), Vec::new());
+    for change in changes {
+        if !put(transaction, team_id, change).await? {
+            continue;
+        }
+        changed.push(change.name);
+        let managed = (team_id, change.profile.0, change.profile.1);
+        if let Err(refused) = set::manage(transaction, vault, managed, change.draft.as_ref(), by.at).await? {
+            return Ok(Err(refused));
+        }
+        let mut said = json!({ "team_id": Some(team_id).filter(|id| *id != 0), "team_name": name });
+        for (key, value) in change.activity.1.as_object().into_iter().flatten() {
+            said[key] = value.clone();
+        }
+        told.push(Activity::new(change.activity.0, said));
+    }
+    if !told.is_empty() {
+        let target = name.unwrap_or_else(|| "no team".to_owned());
+        let event = Event { at: by.at, actor: by.name.clone(), action: "team.settings", target, detail: String::new() };
+        chronicle(transaction, vault, event, told).await?;
+    }
+    Ok(Ok(changed))
 }
 
 /// Writes a setting. Returns whether it was another one.

@@ -40,3 +40,11 @@ pub(crate) async fn begin(database: &Database) -> Result<Transaction, DbErr> {
 pub(crate) async fn savepoint(transaction: &Transaction) -> Result<Transaction, DbErr> {
     transaction.begin().await
 }
+
+/// Ends a savepoint: what was written behind it is kept, or taken back.
+pub(crate) async fn end(savepoint: Transaction, keep: bool) -> Result<(), DbErr> {
+    match keep {
+        true => savepoint.commit().await,
+        false => savepoint.rollback().await,
+    }
+}

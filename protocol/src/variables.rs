@@ -99,21 +99,36 @@ pub fn find(text: &str) -> Result<Vec<Found>, VariableError> {
 /// # Errors
 /// See [`RenderError`].
 pub fn render(text: &str, values: &dyn Fn(&Variable) -> Option<String>, escape: Escape) -> Result<String, RenderError> {
-    let found = find(text)?;
+    let value = |Found { variable, range }| match values(&variable) {
+        Some(value) => Ok((range, value)),
+        None => Err(RenderError::Missing(variable)),
+    };
+    put_in(text, find(text)?.into_iter().map(value), escape)
+}
+
+/// The text with values in place of what stands in these ranges, which are in order.
+///
+/// # Errors
+/// That of a value, or [`RenderError::TooLarge`].
+pub fn put_in<E: From<RenderError>>(
+    text: &str,
+    values: impl Iterator<Item = Result<(Range<usize>, String), E>>,
+    escape: Escape,
+) -> Result<String, E> {
     let mut places = escape::Places::new(text, escape);
     let mut rendered = String::with_capacity(text.len());
     let mut copied = 0;
-    for Found { variable, range } in found {
-        let Some(value) = values(&variable) else { return Err(RenderError::Missing(variable)) };
+    for value in values {
+        let (range, value) = value?;
         rendered.push_str(&text[copied..range.start]);
         places.write(range.start, &value, &mut rendered);
         copied = range.end;
         if rendered.len() > MAX_RENDERED_BYTES {
-            return Err(RenderError::TooLarge);
+            return Err(RenderError::TooLarge.into());
         }
     }
     rendered.push_str(&text[copied..]);
-    if rendered.len() > MAX_RENDERED_BYTES { Err(RenderError::TooLarge) } else { Ok(rendered) }
+    if rendered.len() > MAX_RENDERED_BYTES { Err(RenderError::TooLarge.into()) } else { Ok(rendered) }
 }
 
 /// The name that begins here, with what follows the `$` before it, and where it ends (behind the brace, if it has any).

@@ -279,9 +279,9 @@ impl Settings {
     }
 }
 
-/// The environment's settings. The name of the settings file, and what tests, proofs and benches use, are none.
+/// The environment's settings. The name of the settings file, and what `gitops`, tests, proofs and benches use, are none.
 fn environment() -> Env {
-    let others = ["config_file", "test_", "prove", "bench_"];
+    let others = ["config_file", "gitops_", "test_", "prove", "bench_"];
     Env::prefixed("ROOKERY_").filter(move |key| !others.iter().any(|other| key.starts_with(other))).split("__")
 }
 

@@ -227,6 +227,14 @@ impl ApiError {
         self.reasons.first().map_or_else(|| self.message.clone(), |reason| reason.reason.clone())
     }
 
+    /// The same, about a part of a larger whole, which each reason names then.
+    pub(super) fn within(mut self, part: &str) -> Self {
+        for reason in &mut self.reasons {
+            reason.name = format!("{part}.{}", reason.name);
+        }
+        self
+    }
+
     /// 404.
     pub fn not_found(what: &str) -> Self {
         Self::because(StatusCode::NOT_FOUND, "base", what)

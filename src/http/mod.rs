@@ -251,6 +251,7 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/hosts/{id:[0-9]+}/configuration_profiles/{uuid}/resend", handler: || web::to(profiles::resend) },
     Route { who: Who::Admin(ProfilesWrite), methods: "POST", path: "{base}/hosts/{id:[0-9]+}/configuration_profiles/resend/{uuid}", handler: || web::to(profiles::resend) },
     Route { who: Who::Admin(SecretVariables), methods: "PUT", path: "{base}/spec/secret_variables", handler: || web::to(admin::custom_variables::apply) },
+    Route { who: Who::Admin(Files), methods: "POST", path: "{base}/spec/gitops", handler: || web::to(admin::gitops::apply) },
     Route { who: Who::Admin(SecretVariables), methods: "GET", path: "{base}/custom_variables", handler: || web::to(admin::custom_variables::list) },
     Route { who: Who::Admin(SecretVariables), methods: "POST", path: "{base}/custom_variables", handler: || web::to(admin::custom_variables::create) },
     Route { who: Who::Admin(SecretVariables), methods: "DELETE", path: "{base}/custom_variables/{id:[0-9]+}", handler: || web::to(admin::custom_variables::delete) },

@@ -20,6 +20,7 @@ mod declarations;
 mod declarations_random;
 mod first_contact;
 mod first_week;
+mod gitops;
 mod host_lock;
 mod hostile;
 mod killed;

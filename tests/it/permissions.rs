@@ -85,6 +85,7 @@ fn about_profiles(method: &str, path: &str, of: &Subject) -> Option<Call> {
     let of_this = |path: &str| path.replace("{uuid}", profile).replace("{id:[0-9]+}", &host.to_string());
     Some(match (method, path) {
         (_, "/spec/secret_variables") => Plain(path.into(), json!({ "secrets": [] })),
+        ("POST", "/spec/gitops") => Plain(path.into(), json!({ "dry_run": true })),
         ("GET" | "POST", "/custom_variables") => Plain(path.into(), json!({})),
         ("DELETE", "/custom_variables/{id:[0-9]+}") => Plain(format!("/custom_variables{NOBODY}"), Value::Null),
         ("POST", "/configuration_profiles" | "/mdm/profiles") => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use entities::StoreError;
+use entities::desired::{self, Applied, Desired, Refused};
 use entities::profile::Model;
 use entities::profile::change::{self, By, Draft, Resent, Saved};
 use entities::profile::rollout::{self, Rollout};
@@ -48,6 +49,18 @@ pub struct ReplaceSet {
     pub team_id: i64,
     /// What it has from now on, checked.
     pub drafts: Vec<Draft>,
+    /// Whether nothing is to be written.
+    pub dry_run: bool,
+    /// Who wants it.
+    pub asked_by: String,
+}
+
+/// Makes the server have a whole set of files, or says what that would change.
+#[derive(Clone, Message)]
+#[rtype(result = "Answer<Result<Applied, Refused>>")]
+pub struct ApplyFiles {
+    /// What it is to have, checked.
+    pub desired: Desired,
     /// Whether nothing is to be written.
     pub dry_run: bool,
     /// Who wants it.
@@ -173,6 +186,16 @@ impl Handler<ReplaceSet> for ProfileManager {
     }
 }
 
+impl Handler<ApplyFiles> for ProfileManager {
+    type Result = ResponseActFuture<Self, Answer<Result<Applied, Refused>>>;
+
+    fn handle(&mut self, wish: ApplyFiles, _: &mut Self::Context) -> Self::Result {
+        self.change(wish.asked_by, async move |writer, by| {
+            desired::apply(&writer, wish.desired, wish.dry_run, by).await
+        })
+    }
+}
+
 impl Handler<SaveSettings> for ProfileManager {
     type Result = ResponseActFuture<Self, Answer<Result<(), Saved>>>;
 
@@ -213,9 +236,7 @@ impl Handler<SetSecrets> for ProfileManager {
     type Result = ResponseActFuture<Self, Answer<u64>>;
 
     fn handle(&mut self, wish: SetSecrets, _: &mut Self::Context) -> Self::Result {
-        self.change(wish.asked_by, async move |writer, by| {
-            secret_variable::set(&writer, wish.secrets, by.name, by.at).await
-        })
+        self.change(wish.asked_by, async move |writer, by| secret_variable::set(&writer, wish.secrets, by).await)
     }
 }
 

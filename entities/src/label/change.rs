@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{BUILT_IN, Column, DYNAMIC, Entity, MANUAL, Model, Rule, member};
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
+use crate::profile::change::By;
 use crate::vault::Vault;
 use crate::{StoreError, Transaction, Writer, host, profile_label};
 
@@ -31,6 +32,13 @@ pub struct Save {
     pub hosts: Option<Vec<i64>>,
 }
 
+impl Save {
+    /// See [`Model::kind`].
+    fn kind(&self) -> i16 {
+        if self.rule.is_some() { DYNAMIC } else { MANUAL }
+    }
+}
+
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -49,18 +57,22 @@ pub enum Changed {
 /// # Errors
 /// [`StoreError::Conflict`] when another one has the name; otherwise see [`StoreError`].
 pub async fn save(writer: &Writer, save: Save, by: String, now: i64) -> Result<Changed, StoreError> {
-    let input = (writer.vault().clone(), save, by, now);
-    writer.run(input, |transaction, (vault, save, by, now)| Box::pin(save_in(transaction, vault, save, by, now))).await
+    let input = (writer.vault().clone(), save, By { name: by, at: now });
+    writer
+        .run(input, |transaction, (vault, save, by)| {
+            Box::pin(async move { save_in(transaction, &vault, save, &by).await })
+        })
+        .await
 }
 
-async fn save_in(
+/// The same within somebody else's transaction.
+pub(crate) async fn save_in(
     transaction: &Transaction,
-    vault: Vault,
+    vault: &Vault,
     save: Save,
-    by: String,
-    now: i64,
+    by: &By,
 ) -> Result<Changed, StoreError> {
-    let kind = if save.rule.is_some() { DYNAMIC } else { MANUAL };
+    let kind = save.kind();
     if let Some(id) = save.id {
         match Entity::find_by_id(id).one(transaction).await? {
             None => return Ok(Changed::NotFound),
@@ -77,8 +89,8 @@ async fn save_in(
         kind: Set(kind),
         vital: Set(save.rule.as_ref().map(|rule| rule.vital.name().to_owned())),
         pattern: Set(save.rule.as_ref().map(|rule| rule.pattern.clone())),
-        created_at: save.id.map_or(Set(now), |_| ActiveValue::NotSet),
-        updated_at: Set(now),
+        created_at: save.id.map_or(Set(by.at), |_| ActiveValue::NotSet),
+        updated_at: Set(by.at),
     };
     let label = match save.id {
         None => Entity::insert(row).exec_with_returning(transaction).await?,
@@ -93,8 +105,19 @@ async fn save_in(
         Some(_) => ("label.change", "edited_label"),
         None => ("label.create", "created_label"),
     };
-    record(transaction, &vault, action, &label, kind, by, now).await?;
+    record(transaction, vault, (action, kind), &label, by).await?;
     Ok(Changed::Done(label))
+}
+
+/// Whether a label is already what it is to be.
+pub(crate) async fn is_as(transaction: &Transaction, label: &Model, save: &Save) -> Result<bool, StoreError> {
+    let same = label.name == save.name && label.description == save.description;
+    if !same || label.kind != save.kind() || label.rule() != save.rule {
+        return Ok(false);
+    }
+    let Some(wanted) = &save.hosts else { return Ok(true) };
+    let wanted: BTreeSet<i64> = wanted.iter().copied().collect();
+    Ok(wanted == members_of(transaction, label.id).await?)
 }
 
 /// Deletes a label; no host has it any more.
@@ -102,23 +125,31 @@ async fn save_in(
 /// # Errors
 /// See [`StoreError`].
 pub async fn delete(writer: &Writer, id: i64, by: String, now: i64) -> Result<Changed, StoreError> {
-    let input = (writer.vault().clone(), id, by, now);
+    let input = (writer.vault().clone(), id, By { name: by, at: now });
     writer
-        .run(input, |transaction, (vault, id, by, now)| {
-            Box::pin(async move {
-                let label = match Entity::find_by_id(id).one(transaction).await? {
-                    None => return Ok(Changed::NotFound),
-                    Some(label) if label.kind == BUILT_IN => return Ok(Changed::BuiltIn),
-                    Some(label) => label,
-                };
-                profile_label::break_off(transaction, id).await?;
-                member::Entity::delete_many().filter(member::Column::LabelId.eq(id)).exec(transaction).await?;
-                Entity::delete_by_id(id).exec(transaction).await?;
-                record(transaction, &vault, "label.delete", &label, "deleted_label", by, now).await?;
-                Ok(Changed::Done(label))
-            })
+        .run(input, |transaction, (vault, id, by)| {
+            Box::pin(async move { delete_in(transaction, &vault, id, &by).await })
         })
         .await
+}
+
+/// The same within somebody else's transaction.
+pub(crate) async fn delete_in(
+    transaction: &Transaction,
+    vault: &Vault,
+    id: i64,
+    by: &By,
+) -> Result<Changed, StoreError> {
+    let label = match Entity::find_by_id(id).one(transaction).await? {
+        None => return Ok(Changed::NotFound),
+        Some(label) if label.kind == BUILT_IN => return Ok(Changed::BuiltIn),
+        Some(label) => label,
+    };
+    profile_label::break_off(transaction, id).await?;
+    member::Entity::delete_many().filter(member::Column::LabelId.eq(id)).exec(transaction).await?;
+    Entity::delete_by_id(id).exec(transaction).await?;
+    record(transaction, vault, ("label.delete", "deleted_label"), &label, by).await?;
+    Ok(Changed::Done(label))
 }
 
 /// Gives a host manual labels, or takes them away. Returns those names that are no manual labels; then nothing changed.
@@ -238,8 +269,7 @@ async fn look_at_all(transaction: &Transaction, label_id: i64, rule: &Rule) -> R
 
 /// The same for a manual label.
 async fn replace_hosts(transaction: &Transaction, label_id: i64, hosts: &[i64]) -> Result<(), StoreError> {
-    let has = member::Entity::find().select_only().column(member::Column::HostId);
-    let has = has.filter(member::Column::LabelId.eq(label_id)).into_tuple::<i64>().all(transaction).await?;
+    let has = members_of(transaction, label_id).await?;
     let wanted: BTreeSet<i64> = hosts.iter().copied().collect();
     let lost: Vec<i64> = has.iter().copied().filter(|host| !wanted.contains(host)).collect();
     for some in lost.chunks(AT_ONCE) {
@@ -247,7 +277,6 @@ async fn replace_hosts(transaction: &Transaction, label_id: i64, hosts: &[i64]) 
         let lost = member::Entity::delete_many().filter(member::Column::LabelId.eq(label_id)).filter(these);
         lost.exec(transaction).await?;
     }
-    let has: BTreeSet<i64> = has.into_iter().collect();
     let new: Vec<i64> = wanted.difference(&has).copied().collect();
     for some in new.chunks(AT_ONCE) {
         let there = host::Entity::find().select_only().column(host::Column::Id).filter(host::is_there());
@@ -256,6 +285,12 @@ async fn replace_hosts(transaction: &Transaction, label_id: i64, hosts: &[i64]) 
         add(transaction, there.into_iter().map(|host| (label_id, host)).collect()).await?;
     }
     Ok(())
+}
+
+async fn members_of(transaction: &Transaction, label_id: i64) -> Result<BTreeSet<i64>, StoreError> {
+    let has = member::Entity::find().select_only().column(member::Column::HostId);
+    let has = has.filter(member::Column::LabelId.eq(label_id)).into_tuple::<i64>().all(transaction).await?;
+    Ok(has.into_iter().collect())
 }
 
 async fn add(transaction: &Transaction, members: Vec<(i64, i64)>) -> Result<(), StoreError> {
@@ -285,14 +320,12 @@ async fn take(transaction: &Transaction, host_id: i64, labels: &[i64]) -> Result
 async fn record(
     transaction: &Transaction,
     vault: &Vault,
-    action: &'static str,
+    (action, kind): (&'static str, &'static str),
     label: &Model,
-    kind: &'static str,
-    actor: String,
-    at: i64,
+    by: &By,
 ) -> Result<(), StoreError> {
     let (target, detail) = (label.name.clone(), format!("label {}", label.id));
     let said = json!({ "label_id": label.id, "label_name": label.name });
-    let event = Event { at, actor, action, target, detail };
+    let event = Event { at: by.at, actor: by.name.clone(), action, target, detail };
     chronicle(transaction, vault, event, vec![Activity::new(kind, said)]).await
 }

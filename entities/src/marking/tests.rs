@@ -160,13 +160,13 @@ async fn a_secret_that_changes_sends_again_what_names_it() {
         let named = Draft { variables: vec!["FLEET_SECRET_WIFI".into()], ..draft("wifi", Vec::new()) };
         let missing = profile::change::create(&writer, named.clone(), by()).await.unwrap();
         assert_eq!(missing, Saved::UnknownSecrets(vec!["WIFI".into()]));
-        assert_eq!(secret_variable::set(&writer, secret("one"), "a".into(), 2).await.unwrap(), 1);
+        assert_eq!(secret_variable::set(&writer, secret("one"), by()).await.unwrap(), 1);
         create(&writer, named).await;
         create(&writer, draft("other", Vec::new())).await;
         work_off(&writer).await;
-        assert_eq!(secret_variable::set(&writer, secret("one"), "a".into(), 2).await.unwrap(), 0);
+        assert_eq!(secret_variable::set(&writer, secret("one"), by()).await.unwrap(), 0);
         assert_eq!(work_off(&writer).await, (0, 0), "the same value changes nothing");
-        assert_eq!(secret_variable::set(&writer, secret("two"), "a".into(), 2).await.unwrap(), 1);
+        assert_eq!(secret_variable::set(&writer, secret("two"), by()).await.unwrap(), 1);
         assert_eq!(work_off(&writer).await, (0, HOSTS as u64), "the profile that names it, and no other");
         let id = secret_variable::list(&reader).await.unwrap()[0].id;
         let deleted = secret_variable::delete(&writer, id, "a".into(), 2).await.unwrap();

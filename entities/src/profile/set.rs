@@ -1,5 +1,4 @@
-//! Replaces all profiles of a team that admins made, or says what that would change. The plan and the deed are made by
-//! the same function, so that they cannot differ.
+//! Replaces all profiles of a team that admins made, or says what that would change: the same is done then, and taken back.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +9,7 @@ use super::change::{By, Draft, Saved, edited, insert, needs, take_away};
 use super::{Column, Entity, Model, set_content};
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
+use crate::transaction::{end, savepoint};
 use crate::vault::Vault;
 use crate::{StoreError, Transaction, Writer, profile_content, profile_label, profile_marking, team};
 
@@ -26,7 +26,7 @@ pub struct Plan {
     pub unchanged: Vec<String>,
 }
 
-/// Replaces the profiles of a team (0: of hosts in none); with `dry_run` nothing is written, and what has to be named is.
+/// Replaces the profiles of a team (0: of hosts in none); with `dry_run` nothing stays written.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -40,18 +40,22 @@ pub async fn replace(
     let input = (writer.vault().clone(), team_id, drafts, dry_run, by);
     writer
         .run(input, |transaction, (vault, team_id, drafts, dry_run, by)| {
-            Box::pin(async move { replace_in(transaction, &vault, team_id, &drafts, dry_run, &by).await })
+            Box::pin(async move {
+                let whole = savepoint(transaction).await?;
+                let planned = replace_in(&whole, &vault, team_id, &drafts, &by).await?;
+                end(whole, planned.is_ok() && !dry_run).await?;
+                Ok(planned)
+            })
         })
         .await
 }
 
-/// The same within somebody else's transaction.
+/// The same within somebody else's transaction, which has to be taken back where this is refused.
 pub(crate) async fn replace_in(
     transaction: &Transaction,
     vault: &Vault,
     team_id: i64,
     drafts: &[Draft],
-    dry_run: bool,
     by: &By,
 ) -> Result<Result<Plan, Saved>, StoreError> {
     let there = Entity::find().filter(Column::TeamId.eq(team_id)).all(transaction).await?;
@@ -71,35 +75,33 @@ pub(crate) async fn replace_in(
     if let Some(refused) = clash(&there, drafts) {
         return Ok(Err(refused));
     }
-    // What is gone makes room for names before anything new takes them.
+    // What is gone, or is called something else, makes room for names before anything takes them.
     for gone in there.iter().filter(|row| !row.managed && !kept.contains(&row.id)) {
         plan.removed.push(gone.name.clone());
         kinds.insert(gone.kind);
-        if !dry_run {
-            take_away(transaction, gone.id).await?;
-        }
+        take_away(transaction, gone.id).await?;
     }
+    let renamed = wanted.iter().filter_map(|(draft, _, same)| same.filter(|row| row.name != draft.name));
+    let renamed = Column::Id.is_in(renamed.map(|row| row.id));
+    Entity::update_many().col_expr(Column::Name, Expr::col(Column::Uuid)).filter(renamed).exec(transaction).await?;
     for (draft, needs, same) in wanted {
         let change = match same {
             None => {
-                if !dry_run {
-                    insert(transaction, vault, draft, &needs, by.at).await?;
-                }
+                insert(transaction, vault, draft, &needs, by.at).await?;
                 &mut plan.added
             }
-            Some(row) => match edit(transaction, vault, row, draft, &needs, (dry_run, by.at)).await? {
+            Some(row) => match edit(transaction, vault, row, draft, &needs, by.at).await? {
                 true => &mut plan.changed,
-                false => &mut plan.unchanged,
+                false => {
+                    plan.unchanged.push(draft.name.clone());
+                    continue;
+                }
             },
         };
         change.push(draft.name.clone());
-        if plan.unchanged.last() != Some(&draft.name) {
-            kinds.insert(draft.kind);
-        }
+        kinds.insert(draft.kind);
     }
-    if !dry_run {
-        record(transaction, vault, team_id, kinds, by).await?;
-    }
+    record(transaction, vault, team_id, kinds, by).await?;
     Ok(Ok(plan))
 }
 
@@ -124,7 +126,7 @@ pub(crate) async fn manage(
         Err(refused) => return Ok(Err(refused)),
     };
     match there {
-        Some(row) => drop(edit(transaction, vault, &row, draft, &needs, (false, now)).await?),
+        Some(row) => drop(edit(transaction, vault, &row, draft, &needs, now).await?),
         None => drop(insert(transaction, vault, draft, &needs, now).await?),
     }
     Ok(Ok(()))
@@ -153,15 +155,14 @@ async fn edit(
     row: &Model,
     draft: &Draft,
     needs: &super::change::Needs,
-    (dry_run, now): (bool, i64),
+    now: i64,
 ) -> Result<bool, StoreError> {
     let content = profile_content::Entity::find_by_id(row.content_id).one(transaction).await?;
     let same_content = content.is_some_and(|content| content.token == needs.token);
     let same_hosts = profile_label::is_as(transaction, row.id, &draft.labels, &needs.labels).await?;
     let same_name = row.name == draft.name && row.scope == draft.scope && row.part == draft.part;
-    let same = same_content && same_hosts && same_name && row.identifier == draft.identifier;
-    if dry_run || same {
-        return Ok(!same);
+    if same_content && same_hosts && same_name && row.identifier == draft.identifier {
+        return Ok(false);
     }
     Entity::update_many()
         .col_expr(Column::Name, draft.name.as_str().into())

@@ -7,6 +7,7 @@ use super::parsers::targets::TARGETS;
 
 /// Public functions that take bytes or text and read nothing from them, with the reason.
 const NO_PARSERS: &[(&str, &str)] = &[
+    ("variables::put_in", "puts values where variables::find found names; target variables, by render"),
     ("known_signer::check", "takes what SignedMessage::walk has read; target known_signer"),
     ("mdm_bridge::verdict", "compares what mdm_bridge::values has read; target agent"),
     ("answers::of", "looks up what the answers' parser has read; target agent"),

@@ -84,12 +84,21 @@ pub(super) async fn replace(
     secrets: Secrets,
     by: &str,
 ) -> Result<(), ApiError> {
-    let secrets: Vec<String> = secrets.secrets.into_iter().map(|secret| secret.secret).collect();
+    let secrets = checked(secrets.secrets)?;
+    edge.front.authority.ask(ReplaceSecrets { team_id, secrets, asked_by: by.to_owned() }, DEADLINE).await?;
+    Ok(())
+}
+
+/// Secrets that hosts may enroll with.
+///
+/// # Errors
+/// 422: too many, or one that is too short or too long.
+pub(super) fn checked(secrets: Vec<Secret>) -> Result<Vec<String>, ApiError> {
+    let secrets: Vec<String> = secrets.into_iter().map(|secret| secret.secret).collect();
     let sound =
         |secret: &String| (16..=255).contains(&secret.len()) && secret.bytes().all(|byte| byte.is_ascii_graphic());
     if secrets.len() > 50 || !secrets.iter().all(sound) {
         return Err(ApiError::invalid("secrets", "at most 50 secrets of 16 to 255 printable characters each"));
     }
-    edge.front.authority.ask(ReplaceSecrets { team_id, secrets, asked_by: by.to_owned() }, DEADLINE).await?;
-    Ok(())
+    Ok(secrets)
 }

@@ -142,7 +142,7 @@ async fn label_host(
 
 impl Wish {
     /// What is to be stored, for a new label or in place of a known one.
-    async fn into_save(self, reader: &Reader, known: Option<label::Model>) -> Result<Save, ApiError> {
+    pub(super) async fn into_save(self, reader: &Reader, known: Option<label::Model>) -> Result<Save, ApiError> {
         let mut rule = self.criteria.map(Criteria::into_rule).transpose()?;
         let (mut name, mut description) = (self.name, self.description);
         if let Some(known) = &known {

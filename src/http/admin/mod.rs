@@ -10,6 +10,7 @@ pub mod commands;
 pub mod custom_variables;
 mod device_command;
 pub mod enrollment;
+pub mod gitops;
 pub mod host_declarations;
 pub mod host_events;
 mod host_filter;

@@ -115,6 +115,16 @@ pub(super) async fn save(admin: &Admin, edge: &AdminEdge, team_id: i64, changes:
 }
 
 impl Mdm {
+    /// The same where it says everything: what is absent is not set.
+    pub(super) fn whole(self) -> Self {
+        Self {
+            macos_updates: Some(self.macos_updates.unwrap_or_default()),
+            ios_updates: Some(self.ios_updates.unwrap_or_default()),
+            ipados_updates: Some(self.ipados_updates.unwrap_or_default()),
+            windows_updates: Some(self.windows_updates.unwrap_or_default()),
+        }
+    }
+
     /// What is to be something else.
     ///
     /// # Errors

@@ -55,6 +55,8 @@ pub enum Permission {
     ProfilesWrite,
     /// Set and delete the secrets that profiles name, and see what they are called.
     SecretVariables,
+    /// Apply a whole set of files: teams with their profiles, settings and enroll secrets, labels, secrets.
+    Files,
     /// See people and invitations.
     UsersRead,
     /// Make, change and delete people, and invite them.
@@ -107,7 +109,7 @@ const ADMINS_AND_FILES: &[Role] = &[GitOps, Admin];
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::OwnAccount,
         Self::HostsRead,
         Self::HostFind,
@@ -130,6 +132,7 @@ impl Permission {
         Self::ProfilesRead,
         Self::ProfilesWrite,
         Self::SecretVariables,
+        Self::Files,
         Self::UsersRead,
         Self::UsersWrite,
         Self::ActivitiesRead,
@@ -162,6 +165,7 @@ impl Permission {
             Self::ProfilesRead => (Team, READERS, "profiles_read"),
             Self::ProfilesWrite => (Team, WRITERS_AND_FILES, "profiles_write"),
             Self::SecretVariables => (Everywhere, WRITERS_AND_FILES, "secret_variables"),
+            Self::Files => (Everywhere, ADMINS_AND_FILES, "files"),
             Self::UsersRead => (Team, ADMINS, "users_read"),
             Self::UsersWrite => (Team, ADMINS, "users_write"),
             Self::ActivitiesRead => (Everywhere, READERS, "activities_read"),

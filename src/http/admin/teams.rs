@@ -189,7 +189,11 @@ fn show(team: &team::Model, counts: &HashMap<i64, i64>, settings: &Settings) -> 
     })
 }
 
-fn naming(name: &str, description: String) -> Result<Naming, ApiError> {
+/// What a team may be called.
+///
+/// # Errors
+/// 422: it may not be called so.
+pub(super) fn naming(name: &str, description: String) -> Result<Naming, ApiError> {
     let (name, description) = naming::checked(name, description)?;
     // Fleet's own names for what is not a team.
     if ["all teams", "no team"].contains(&name.to_lowercase().as_str()) {

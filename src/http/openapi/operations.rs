@@ -6,7 +6,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::http::admin::{
-    activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment,
+    activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment, gitops,
     host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, os_updates, profiles,
     sign_in, teams, tokens, users, webhooks, windows_tokens,
 };
@@ -197,6 +197,7 @@ const PROFILES: &[Operation] = &[
     op("POST", "/hosts/{id:[0-9]+}/configuration_profiles/{uuid}/resend", "Sends a profile to a host again").answers(&[202]),
     op("POST", "/hosts/{id:[0-9]+}/configuration_profiles/resend/{uuid}", "An older name of …/{uuid}/resend").answers(&[202]),
     op("PUT", "/spec/secret_variables", "Sets secrets that profiles name; others stay").body::<custom_variables::Spec>(),
+    op("POST", "/spec/gitops", "Makes the server have a whole set of files, or says what that would change").body::<gitops::Files>(),
     op("GET", "/custom_variables", "Lists the secrets that profiles may name, without their values"),
     op("POST", "/custom_variables", "Makes a secret that profiles may name").body::<custom_variables::Named>(),
     op("DELETE", "/custom_variables/{id:[0-9]+}", "Deletes a secret that no profile names"),

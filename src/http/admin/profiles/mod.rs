@@ -17,6 +17,7 @@ use entities::{profile, team};
 
 pub(in crate::http) use batch::Set;
 pub use batch::{BatchQuery, replace};
+pub(super) use batch::{Entry, MAX_SET_BYTES, drafts, shown};
 pub use list::{ListQuery, list};
 pub use one::{Change, MediaQuery, by_uuid, change, delete};
 pub use resend::{Batch, resend, resend_failed};
@@ -68,7 +69,7 @@ fn unknown() -> ApiError {
 }
 
 /// Why a checked profile was not stored.
-fn refused(saved: Saved) -> ApiError {
+pub(super) fn refused(saved: Saved) -> ApiError {
     let names = |names: Vec<String>| names.join(", ");
     match saved {
         Saved::NameTaken => ApiError::conflict("Another profile of this team has this name"),
