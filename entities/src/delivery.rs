@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect};
 use crate::enqueue::{self, Channel, Enqueue, Enqueued, Request};
 use crate::host_profile::{self, Column, Entity, HELD, PENDING, REMOVE, UNSENT};
 use crate::queue_entry::{self, CANCELLED, NOT_NOW, QUEUED};
-use crate::turn::{given, in_sizes, values};
+use crate::turn::{beside_its_index, given, in_sizes, values};
 use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, command, enrollment};
 
@@ -271,9 +271,7 @@ impl Delivery {
                 .and_where(of(Column::ProfileId).eq(given("column2")))
                 .and_where(of(Column::Token).eq(given("column3")))
                 .and_where(of(Column::Operation).eq(given("column4")))
-                // The plus keeps SQLite from reading the index of all that is unsent instead of these few rows: it does so
-                // when its statistics are from a time when nothing was.
-                .and_where(Expr::cust("+host_profile.status").eq(UNSENT))
+                .and_where(beside_its_index("host_profile", "status").eq(UNSENT))
                 .returning(Query::returning().exprs([of(Column::HostId), of(Column::ProfileId)]))
                 .to_owned();
             for row in transaction.query_all(&update).await? {

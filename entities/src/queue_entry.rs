@@ -6,7 +6,7 @@ use sea_orm::QuerySelect;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
 
-use crate::turn::{EntryChange, given, values};
+use crate::turn::{EntryChange, beside_its_index, given, values};
 use crate::{Reader, StoreError, Transaction, Writer, command};
 
 /// States from here on are final: nothing leaves them.
@@ -174,7 +174,7 @@ pub(crate) async fn change(transaction: &Transaction, rows: &[&EntryChange]) -> 
         .value(Column::ChangedAt, given("column6"))
         .from(values(new))
         .and_where(Expr::col((Entity, Column::Id)).eq(given("column1")))
-        .and_where(pending())
+        .and_where(beside_its_index("queue_entry", "state").lt(TERMINAL))
         .to_owned();
     let done = transaction.execute(&update).await?.rows_affected();
     if done == rows.len() as u64 {

@@ -205,6 +205,12 @@ pub(crate) fn values(rows: impl IntoIterator<Item = Vec<Value>>) -> TableRef {
     TableRef::ValuesList(rows.into_iter().map(ValueTuple::Many).collect(), GIVEN.into_iden())
 }
 
+/// A column, without its indexes, in the condition of such an update. Rows are found by their keys; but when SQLite's statistics
+/// (`ANALYZE`) are from a time when an index had no rows, it would read all of that index each time.
+pub(crate) fn beside_its_index(table: &str, column: &str) -> Expr {
+    Expr::cust(format!("+{table}.{column}"))
+}
+
 /// A column of the values.
 pub(crate) fn given(column: &'static str) -> Expr {
     Expr::col((GIVEN, column))
