@@ -29,7 +29,6 @@ pub(crate) async fn measure() {
         return;
     }
     let rows = Rows::with_hosts(hosts).await;
-    rows.run("ANALYZE").await;
     rows.close().await;
     let running = start(rows.data.clone());
     let parts = running.parts.clone();

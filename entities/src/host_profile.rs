@@ -140,6 +140,21 @@ pub async fn hosts_to_serve(reader: &Reader, after: i64, most: u64) -> Result<Ve
         .await
 }
 
+/// How many hosts something is to be sent to.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count_to_serve(reader: &Reader) -> Result<u32, StoreError> {
+    reader
+        .run(move |database| async move {
+            let hosts = Entity::find().select_only().expr(Expr::col(Column::HostId).count_distinct());
+            let hosts = hosts.filter(Expr::col(Column::Status).eq(Expr::cust(UNSENT.to_string())));
+            let count = hosts.into_tuple::<i64>().one(&database).await?.unwrap_or_default();
+            Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        })
+        .await
+}
+
 /// The first hosts on which something is to be verified by then.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use sea_orm::sea_query::{ExprTrait, Query, Value};
 use sea_orm::{Condition, QueryOrder, QuerySelect};
 
 use crate::host::{Column, Entity};
-use crate::turn::{beside_its_index, given, in_sizes, values};
+use crate::turn::{given, in_sizes, values};
 use crate::{Reader, StoreError, Transaction, Writer};
 
 /// Hosts whose time has come, the longest due first, after the given place in that order.
@@ -111,8 +111,7 @@ pub(crate) async fn wake_later(
         let new = some
             .iter()
             .map(|(host_id, expected, at)| -> Vec<Value> { vec![(*host_id).into(), (*at).into(), (*expected).into()] });
-        update(transaction, Column::WakeAt, new, Some(beside_its_index("host", "wake_at").eq(given("column3"))))
-            .await?;
+        update(transaction, Column::WakeAt, new, Some(wake_at().eq(given("column3")))).await?;
     }
     Ok(())
 }

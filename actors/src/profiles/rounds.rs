@@ -21,6 +21,8 @@ use crate::{Hosts, profiles::verify};
 
 /// Hosts that are delivered to at once.
 const BATCH: u64 = 500;
+/// How long the delivery to one host takes, roughly.
+const EACH: Duration = Duration::from_micros(100);
 /// How often roll-outs are looked at that stop by themselves.
 const ROLL_OUTS: Duration = Duration::from_secs(5);
 /// How often versions are looked for that nobody has any more.
@@ -85,20 +87,26 @@ impl Desk {
         }
     }
 
-    /// Delivers what is marked, to all hosts, each once.
+    /// Delivers what is marked, to all hosts, each once. Where there are very many, they are woken when their commands wait, not
+    /// before: all those that begin to work meanwhile would hold the delivery up.
     async fn deliver_all(&self) -> Result<(), StoreError> {
         let mut after = i64::MIN;
+        let mut push_at = self.clock.now();
         loop {
             let hosts = host_profile::hosts_to_serve(&self.reader, after, BATCH).await?;
             let Some(last) = hosts.last().copied() else { return Ok(()) };
-            self.deliver(hosts).await?;
+            if after == i64::MIN && hosts.len() as u64 == BATCH {
+                let waiting = host_profile::count_to_serve(&self.reader).await?;
+                push_at = push_at.plus(EACH.saturating_mul(waiting));
+            }
+            self.deliver(hosts, push_at).await?;
             after = last;
         }
     }
 
-    async fn deliver(&self, hosts: Vec<i64>) -> Result<(), StoreError> {
+    async fn deliver(&self, hosts: Vec<i64>, push_at: Timestamp) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let due = self.announcer.due(hosts.iter().map(|host| HostId(*host)), true, now);
+        let due = self.announcer.due(hosts.iter().map(|host| HostId(*host)), true, push_at.max(now));
         let candidates = delivery::read(&self.reader, hosts).await?;
         let expires_at = now.plus(request_types::facts("InstallProfile").time_to_live);
         let decided = decide(&candidates, &|host| due.of(host), now, expires_at);
