@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::activity::{Activity, chronicle};
 use crate::audit::Event;
 use crate::enqueue::Queued;
-use crate::queue_entry::{CANCELLED, Column, Entity, NOT_NOW, QUEUED, TERMINAL};
+use crate::queue_entry::{self, CANCELLED, Column, Entity, TERMINAL};
 use crate::vault::Vault;
 use crate::{StoreError, Transaction, Writer, command, held_command};
 
@@ -80,15 +80,12 @@ async fn cancel_of(
     if !hosts.is_empty() {
         named = named.add(Column::HostId.is_in(hosts.iter().copied()));
     }
-    // Held, queued, or deferred and not on its way again.
-    let deferred = Condition::all().add(Column::State.eq(NOT_NOW)).add(Column::Attempts.eq(0));
-    let with_us = Condition::any().add(Column::State.lte(QUEUED)).add(deferred);
     let update = Query::update()
         .table(Entity)
         .value(Column::State, CANCELLED)
         .value(Column::ChangedAt, now)
         .cond_where(named.clone())
-        .cond_where(with_us)
+        .cond_where(queue_entry::is_with_us())
         .returning(Query::returning().columns(Queued::COLUMNS))
         .to_owned();
     for row in transaction.query_all(&update).await? {

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect};
 
 use crate::enqueue::{self, Channel, Enqueue, Enqueued, Request};
 use crate::host_profile::{self, Column, Entity, HELD, PENDING, REMOVE, UNSENT};
-use crate::queue_entry::{self, CANCELLED, NOT_NOW, QUEUED};
+use crate::queue_entry::{self, CANCELLED, NOT_NOW, SENT};
 use crate::turn::{beside_its_index, given, in_sizes, values};
 use crate::vault::Vault;
 use crate::{Reader, StoreError, Transaction, Writer, command, enrollment};
@@ -32,8 +32,8 @@ pub struct Pending {
     pub entry_id: i64,
     /// Its channel.
     pub enrollment_id: i64,
-    /// Where it stands: `protocol::queue::State::code`.
-    pub state: i16,
+    /// Whether its device has it, or may have it.
+    pub is_with_device: bool,
 }
 
 /// What was decided for many hosts.
@@ -126,16 +126,17 @@ pub async fn read(reader: &Reader, hosts: Vec<i64>) -> Result<BTreeMap<i64, Cand
                     .select_only()
                     .columns([queue_entry::Column::HostId, queue_entry::Column::Id])
                     .columns([queue_entry::Column::EnrollmentId])
-                    .columns([queue_entry::Column::State])
+                    .columns([queue_entry::Column::State, queue_entry::Column::Attempts])
                     .column(command::Column::Uuid)
                     .join(sea_orm::JoinType::InnerJoin, queue_entry::to_command())
                     .filter(command::Column::Uuid.is_in(some.iter()))
                     .filter(queue_entry::Column::HostId.is_in(hosts.iter().copied()))
                     .filter(queue_entry::pending());
-                for (host, entry_id, enrollment_id, state, uuid) in
-                    pending.into_tuple::<(i64, i64, i64, i16, String)>().all(&database).await?
+                for (host, entry_id, enrollment_id, state, attempts, uuid) in
+                    pending.into_tuple::<(i64, i64, i64, i16, i16, String)>().all(&database).await?
                 {
-                    let pending = Pending { entry_id, enrollment_id, state };
+                    let is_with_device = state == SENT || (state == NOT_NOW && attempts > 0);
+                    let pending = Pending { entry_id, enrollment_id, is_with_device };
                     found.entry(host).or_default().under_way.insert(uuid, pending);
                 }
             }
@@ -187,8 +188,7 @@ impl Delivery {
                 .value(Of::State, CANCELLED)
                 .value(Of::ChangedAt, self.now)
                 .and_where(Of::Id.is_in(some.iter().map(|(_, entry)| *entry)))
-                .and_where(Of::State.is_in([QUEUED, NOT_NOW]))
-                .and_where(queue_entry::pending())
+                .cond_where(queue_entry::is_with_us())
                 .returning(Query::returning().columns([Of::HostId, Of::EnrollmentId, Of::Id]))
                 .to_owned();
             for row in transaction.query_all(&update).await? {

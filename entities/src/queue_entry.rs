@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::QuerySelect;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{ExprTrait, Query, Value};
+use sea_orm::{Condition, QuerySelect};
 
 use crate::turn::{EntryChange, beside_its_index, given, values};
 use crate::{Reader, StoreError, Transaction, Writer, command};
@@ -79,6 +79,12 @@ impl ActiveModelBehavior for ActiveModel {}
 /// entries is enough.
 pub(crate) fn pending() -> Expr {
     Expr::col((Entity, Column::State)).lt(Expr::cust(TERMINAL.to_string()))
+}
+
+/// What can still be taken back: held, queued, or deferred and not on its way again.
+pub(crate) fn is_with_us() -> Condition {
+    let deferred = Condition::all().add(Column::State.eq(NOT_NOW)).add(Column::Attempts.eq(0));
+    Condition::any().add(Column::State.lte(QUEUED)).add(deferred)
 }
 
 /// What is held; the number stands in the statement for the same reason.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use entities::delivery::{Candidate, Command, Delivery, Pending, Row, Sent};
+use entities::delivery::{Candidate, Command, Delivery, Row, Sent};
 use entities::enqueue::Channel;
-use entities::{enrollment, host_profile, profile, queue_entry};
+use entities::{enrollment, host_profile, profile};
 use protocol::apple;
 use protocol::apple::channel::ChannelKind;
 use protocol::ids::{CommandUuid, HostId};
@@ -135,7 +135,7 @@ fn profile_of(row: &host_profile::Model, candidate: &Candidate) -> Profile {
             uuid: CommandUuid::parse(uuid)?,
             entry: pending.entry_id,
             channel: pending.enrollment_id,
-            is_with_device: is_with_device(pending),
+            is_with_device: pending.is_with_device,
         })
     });
     Profile {
@@ -161,9 +161,4 @@ fn profile_of(row: &host_profile::Model, candidate: &Candidate) -> Profile {
         },
         under_way,
     }
-}
-
-/// One that waits in its row, or that its device put off, can be taken back.
-fn is_with_device(pending: &Pending) -> bool {
-    pending.state == queue_entry::SENT
 }

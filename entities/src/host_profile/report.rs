@@ -33,8 +33,10 @@ pub enum Outcome {
     Done,
     /// It is done, and nothing remains to be looked at.
     Proven,
-    /// It failed, for this reason.
+    /// It failed, for this reason. The device may have it all the same: what it did before its reply was lost, or a part of it.
     Failed(String),
+    /// Its command could not be made, for this reason; the device never got it.
+    Unmade(String),
     /// It was never done: its time was over, or somebody took it back.
     Undone,
 }
@@ -91,6 +93,12 @@ fn again_or_not(update: sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Enti
     update.col_expr(Column::Status, after.into())
 }
 
+/// A device failed to install a profile that it had not: it may have it all the same, whatever is to become of it since.
+fn has_perhaps(update: sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Entity> {
+    let had_none = update.filter(Column::HadContentId.is_null());
+    had_none.col_expr(Column::HadContentId, Expr::col(Column::SentContentId))
+}
+
 /// Moves the rows that a command was for.
 pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Result<(), StoreError> {
     let under_way = || {
@@ -124,7 +132,10 @@ pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Re
             done.col_expr(Column::VerifyAt, asked.into()).exec(transaction).await?;
             again_or_not(free(has(under_way()))).exec(transaction).await?;
         }
-        Outcome::Failed(why) => {
+        Outcome::Failed(why) | Outcome::Unmade(why) => {
+            if matches!(report.outcome, Outcome::Failed(_)) {
+                has_perhaps(under_way()).exec(transaction).await?;
+            }
             let told = CaseStatement::new()
                 .case(Column::Kind.eq(profile::DECLARATION), format!("{why}\n{NEEDS_DECLARATIONS}").trim())
                 .finally(why.as_str());
@@ -249,7 +260,7 @@ pub async fn give_up(
     why: String,
     at: i64,
 ) -> Result<(), StoreError> {
-    let report = Reported { host_id, command_uuid, outcome: Outcome::Failed(why), max_retries: 0, verify_at: None, at };
+    let report = Reported { host_id, command_uuid, outcome: Outcome::Unmade(why), max_retries: 0, verify_at: None, at };
     writer
         .run((entry_id, report), |transaction, (entry_id, report)| {
             Box::pin(async move {

@@ -36,24 +36,23 @@ impl Device {
         loop {
             let window = queue_window::of_channel(&world.reader, self.channel, self.generation, 1).await.unwrap();
             let Some(row) = window.rows.into_iter().next() else { break };
-            let change = |state: i16| EntryChange {
+            // One that was put off stays so while it is on its way again.
+            let change = |state: i16, attempts: i16| EntryChange {
                 id: row.id,
                 state,
-                attempts: 1,
+                attempts,
                 not_now_tally: 0,
                 sent_at: Some(world.now.millis()),
                 changed_at: world.now.millis(),
             };
-            if row.state != 2 {
-                let sent = Turn { entries: vec![change(1)], ..Turn::default() };
-                world.writer.host_turn(sent).await.unwrap();
-            }
+            let sent = Turn { entries: vec![change(row.state.max(1), 1)], ..Turn::default() };
+            world.writer.host_turn(sent).await.unwrap();
             let chance = if peace { 1000 } else { world.random.within(0..1000) };
             if chance < 150 {
                 return; // it got the command and is not heard of again for a while
             }
             if chance < 300 {
-                let put_off = Turn { entries: vec![change(2)], ..Turn::default() };
+                let put_off = Turn { entries: vec![change(2, 0)], ..Turn::default() };
                 return world.writer.host_turn(put_off).await.unwrap();
             }
             if chance < 400 {
@@ -69,7 +68,7 @@ impl Device {
             let verify_at = Some(world.now.millis());
             let (host_id, command_uuid, at) = (self.host, row.uuid.clone(), world.now.millis());
             let reported = Reported { host_id, command_uuid, outcome, max_retries: 3, verify_at, at };
-            let turn = Turn { entries: vec![change(state)], profiles: vec![reported], ..Turn::default() };
+            let turn = Turn { entries: vec![change(state, 1)], profiles: vec![reported], ..Turn::default() };
             world.writer.host_turn(turn).await.unwrap();
         }
         self.tell(world).await;
