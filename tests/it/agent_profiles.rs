@@ -15,7 +15,7 @@ use crate::world::{DEVICE, World, assert_sound, on_each_store};
 const TOKEN: &str = "5d2ed1a1-8c4e-4b5c-9f62-1f0f4a1f8f6e";
 const WIFI: &str = "com.example.wifi";
 /// An agent is asked again after an hour and its tenth at the latest.
-const LATER: Duration = Duration::from_secs(4000);
+pub(crate) const LATER: Duration = Duration::from_secs(4000);
 
 /// The one profile of the host of a device.
 async fn profile(world: &World, device: &Device) -> Value {

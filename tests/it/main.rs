@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod activities;
+mod agent_bridge;
 mod agent_client;
 mod agent_profiles;
 mod agents;

@@ -12,7 +12,7 @@ use crate::app::{answer, eventually};
 use crate::windows_client::admin_token;
 use crate::world::{World, on_each_store};
 
-const CAMERA: &str = "./Device/Vendor/MSFT/Policy/Config/Camera/AllowCamera";
+pub(crate) const CAMERA: &str = "./Device/Vendor/MSFT/Policy/Config/Camera/AllowCamera";
 const CORTANA: &str = "./Device/Vendor/MSFT/Policy/Config/Experience/AllowCortana";
 const NOWHERE: &str = "./Device/Vendor/MSFT/Nothing/Here";
 const OF_USER: &str = "./User/Vendor/MSFT/Policy/Config/Experience/AllowWindowsSpotlight";
@@ -24,19 +24,20 @@ fn edit(verb: &str, target: &str, format: &str, data: &str) -> String {
     )
 }
 
-fn set(target: &str, value: &str) -> String {
+/// A command that sets a number.
+pub(crate) fn set(target: &str, value: &str) -> String {
     edit("Replace", target, "int", value)
 }
 
 /// A PC that has enrolled, and its host.
-struct Desk<'w> {
+pub(crate) struct Desk<'w> {
     world: &'w World,
-    pc: Pc,
+    pub(crate) pc: Pc,
     host: i64,
 }
 
 impl<'w> Desk<'w> {
-    async fn new(world: &'w World, number: u32) -> Self {
+    pub(crate) async fn new(world: &'w World, number: u32) -> Self {
         let mut pc = world.pc(number, Proof::Digest);
         let token = Token::User(admin_token(world, json!({})).await);
         pc.enroll(&world.app.device_url(DISCOVERY_PATH), &token).await.unwrap();
@@ -47,7 +48,7 @@ impl<'w> Desk<'w> {
     }
 
     /// Makes these all profiles of hosts without a team.
-    async fn assign(&self, profiles: &[(&str, &str)]) {
+    pub(crate) async fn assign(&self, profiles: &[(&str, &str)]) {
         let one = |(name, file): &(&str, &str)| json!({ "name": name, "contents": STANDARD.encode(file) });
         let profiles: Vec<Value> = profiles.iter().map(one).collect();
         let request = self.world.app.admin(Method::POST, "/api/v1/fleet/mdm/profiles/batch");
@@ -56,7 +57,7 @@ impl<'w> Desk<'w> {
     }
 
     /// What the server shows of a profile on the host; null when it shows none.
-    async fn shown(&self, name: &str) -> Value {
+    pub(crate) async fn shown(&self, name: &str) -> Value {
         let path = format!("/api/v1/fleet/hosts/{}/configuration_profiles", self.host);
         let listed = self.world.app.get(&path).await;
         assert_eq!(listed.status, StatusCode::OK);
@@ -65,7 +66,7 @@ impl<'w> Desk<'w> {
     }
 
     /// Lets the PC come until the profile stands so; what the server shows of it then.
-    async fn until(&mut self, name: &str, status: &str) -> Value {
+    pub(crate) async fn until(&mut self, name: &str, status: &str) -> Value {
         let what = format!("{name} is {status}");
         eventually(&what, async || {
             self.pc.work().await.unwrap();
@@ -76,7 +77,7 @@ impl<'w> Desk<'w> {
         .await
     }
 
-    fn holds(&self, node: &str) -> Option<&str> {
+    pub(crate) fn holds(&self, node: &str) -> Option<&str> {
         self.pc.tree.get(node).map(|node| node.data.as_str())
     }
 }
