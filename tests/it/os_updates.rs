@@ -4,8 +4,10 @@ use reqwest::{Method, StatusCode};
 use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
-use crate::declarations::{assign, passcode, until};
+use crate::declarations::{assign, declaration, passcode, until};
 use crate::people::{ask, done, team};
+use crate::profiles_api::try_upload;
+use crate::windows_profiles;
 use crate::world::{DEVICE, World, assert_sound, on_each_store};
 
 const MACS: &str = "Fleet macOS OS Updates";
@@ -114,6 +116,38 @@ async fn what_is_no_version_or_day_is_refused_and_changes_nothing() {
         assert!(refused.status.is_client_error());
         let shown = done(world, &world.app.token, Method::GET, "/config", Value::Null).await;
         assert_eq!(shown["mdm"]["macos_updates"]["minimum_version"], Value::Null);
+    })
+    .await;
+}
+
+/// An admin's own would be a second word beside the setting: it is refused whether that is set or not, with the key that is in the way.
+#[actix::test]
+async fn a_profile_of_an_admin_cannot_set_updates() {
+    on_each_store(async |world| {
+        const UPDATE: &str = "./Device/Vendor/MSFT/Policy/Config/Update/ConfigureDeadlineForQualityUpdates";
+        let payload = json!({ "TargetOSVersion": "15.1", "TargetLocalDateTime": "2026-12-31T12:00:00" });
+        let apple = declaration("configuration.softwareupdate.enforcement.specific", "com.example.u", payload);
+        let windows = windows_profiles::set(UPDATE, "5");
+        let windows = json!({ "name": "Mine", "contents": openssl::base64::encode_block(windows.as_bytes()) });
+        let keys = ["com.apple.configuration.softwareupdate.enforcement.specific", UPDATE];
+        for is_set in [false, true] {
+            if is_set {
+                set(world, "/config", updates("macos_updates", "15.1", "2026-12-31")).await;
+                let days = json!({ "deadline_days": 5, "grace_period_days": 2 });
+                set(world, "/config", json!({ "mdm": { "windows_updates": days } })).await;
+            }
+            for ((profile, file), key) in [(&apple, "u.json"), (&windows, "Mine.xml")].into_iter().zip(keys) {
+                let body = json!({ "profiles": [profile] });
+                let all = ask(world, Some(&world.app.token), Method::POST, "/mdm/profiles/batch", body).await;
+                let content = openssl::base64::decode_block(profile["contents"].as_str().unwrap()).unwrap();
+                let one = try_upload(world, &[], (file, str::from_utf8(&content).unwrap())).await;
+                for refused in [all, one] {
+                    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.json);
+                    let reason = refused.json["errors"][0]["reason"].as_str().unwrap();
+                    assert!(reason.contains(key) && reason.contains("OS updates are a setting of t"), "{reason}");
+                }
+            }
+        }
     })
     .await;
 }

@@ -79,7 +79,8 @@ async fn send_form(world: &World, body: Vec<u8>) -> Answer {
     answer(request.header("content-type", form_type()).body(body)).await
 }
 
-async fn try_upload(world: &World, fields: &[(&str, &str)], file: (&str, &str)) -> Answer {
+/// Uploads a file, and gives the answer.
+pub(crate) async fn try_upload(world: &World, fields: &[(&str, &str)], file: (&str, &str)) -> Answer {
     send_form(world, form(fields, Some((file.0, file.1.as_bytes())))).await
 }
 

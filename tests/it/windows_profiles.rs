@@ -33,7 +33,7 @@ pub(crate) fn set(target: &str, value: &str) -> String {
 pub(crate) struct Desk<'w> {
     world: &'w World,
     pub(crate) pc: Pc,
-    host: i64,
+    pub(crate) host: i64,
 }
 
 impl<'w> Desk<'w> {
