@@ -128,6 +128,7 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Agent, methods: "GET", path: "{base}/device/{token}/desktop", handler: || web::to(agent::desktop::summary) },
     Route { who: Who::Agent, methods: "HEAD", path: "{base}/device/{token}/ping", handler: || web::to(agent::desktop::ping) },
     Route { who: Who::Agent, methods: "POST", path: "{base}/device/{token}/refetch", handler: || web::to(agent::desktop::refetch) },
+    Route { who: Who::Agent, methods: "POST", path: "{base}/device/{token}/configuration_profiles/{uuid}/resend", handler: || web::to(agent::desktop::resend) },
     Route { who: Who::Agent, methods: "GET", path: "{base}/device/{token}/device_mapping", handler: || web::to(agent::desktop::users) },
     Route { who: Who::Agent, methods: "GET", path: "{base}/device/{token}/transparency", handler: || web::to(agent::desktop::transparency) },
     Route { who: Who::Agent, methods: "POST", path: "{base}/device/{token}/debug/errors", handler: || web::to(agent::desktop::errors) },

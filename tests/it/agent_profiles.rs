@@ -8,8 +8,11 @@ use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::agent_client::{Agents, say};
+use crate::agents::desktop;
 use crate::app::eventually;
+use crate::people::team;
 use crate::profiles_api::{mobileconfig, upload};
+use crate::windows_profiles;
 use crate::world::{DEVICE, World, assert_sound, on_each_store};
 
 const TOKEN: &str = "5d2ed1a1-8c4e-4b5c-9f62-1f0f4a1f8f6e";
@@ -107,6 +110,50 @@ async fn what_is_missing_is_sent_again_and_fails_in_the_end() {
         world.app.running().parts.clock.advance(LATER);
         sees(world, &agents, vec![row(WIFI, world.now())]).await;
         assert_eq!(profile(world, &mac).await["status"], "verified", "it came after all");
+        assert_sound(&mac);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn whoever_sits_at_a_host_has_its_own_profiles_sent_again() {
+    on_each_store(async |world| {
+        let mut mac = world.enrolled(Family::Mac, 1).await;
+        let agents = with_agents(world, &mac).await;
+        let uuid = upload(world, &[], ("wifi.mobileconfig", &mobileconfig(WIFI, "Wi-Fi", "x"))).await;
+        let resend = async |token: &str, uuid: &str| {
+            desktop(world, Method::POST, token, &format!("/configuration_profiles/{uuid}/resend")).await
+        };
+        let early = resend(TOKEN, &uuid).await;
+        assert_eq!(early.status, StatusCode::CONFLICT, "it is on its way: {}", early.json);
+        install(world, &mut mac).await;
+        sees(world, &agents, vec![row(WIFI, world.now())]).await;
+        assert_eq!(profile(world, &mac).await["status"], "verified");
+        let sent = resend(TOKEN, &uuid).await;
+        assert_eq!((sent.status, &sent.json), (StatusCode::ACCEPTED, &json!({})));
+        assert_eq!(profile(world, &mac).await["status"], "pending");
+        let host = world.host(&mac).await["id"].clone();
+        let told = world.app.get(&format!("/api/v1/fleet/hosts/{host}/activities")).await;
+        let of_desktop = |one: &&Value| one["type"] == "resent_configuration_profile";
+        let told = told.json["activities"].as_array().unwrap().iter().find(of_desktop).cloned().unwrap();
+        assert_eq!(told["actor_full_name"], format!("desktop of host {host}"), "{told}");
+        install(world, &mut mac).await;
+
+        // What is none of its own it is not told of, and the rest is refused as an admin's wish is.
+        let lab = team(world, "Lab").await.to_string();
+        let foreign = ("a.mobileconfig", &*mobileconfig("com.example.a", "A", "x"));
+        let of_team = upload(world, &[("team_id", &lab)], foreign).await;
+        let of_phones = upload(world, &[("labels_include_any", "iOS")], foreign).await;
+        let camera = upload(world, &[], ("C.xml", &windows_profiles::set(windows_profiles::CAMERA, "0"))).await;
+        let document = json!({ "Type": "com.apple.management.properties", "Identifier": "d", "Payload": {} });
+        let declaration = upload(world, &[], ("d.json", &document.to_string())).await;
+        for (uuid, status) in [(&of_team, 404), (&of_phones, 404), (&camera, 422), (&declaration, 400)] {
+            let refused = resend(TOKEN, uuid).await;
+            assert_eq!(refused.status.as_u16(), status, "{}", refused.json);
+            assert!(refused.json["errors"][0]["reason"].is_string(), "{}", refused.json);
+        }
+        assert_eq!(resend(TOKEN, "a-none").await.status, StatusCode::NOT_FOUND);
+        assert_eq!(resend("a-token-of-nobody-here", &uuid).await.status, StatusCode::UNAUTHORIZED);
         assert_sound(&mac);
     })
     .await;

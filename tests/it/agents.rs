@@ -174,7 +174,7 @@ async fn orbit_is_told_clearly_what_this_server_does_not_do() {
     .await;
 }
 
-async fn desktop(world: &World, method: Method, token: &str, rest: &str) -> Answer {
+pub(crate) async fn desktop(world: &World, method: Method, token: &str, rest: &str) -> Answer {
     let url = world.app.device_url(&format!("/api/latest/fleet/device/{token}{rest}"));
     answer(world.app.client.request(method, url)).await
 }

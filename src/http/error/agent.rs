@@ -37,6 +37,9 @@ pub enum AgentFault {
     /// 429: too many guesses from one address.
     #[error("too many wrong tokens")]
     TooOften(Duration),
+    /// As an admin is refused who wants the same.
+    #[error(transparent)]
+    Admin(#[from] ApiError),
     /// As for enrolled devices.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -66,6 +69,7 @@ impl ResponseError for AgentError {
             AgentFault::NotHere(_) => StatusCode::NOT_FOUND,
             AgentFault::Taken(_) => StatusCode::CONFLICT,
             AgentFault::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            AgentFault::Admin(error) => error.status_code(),
             AgentFault::Device(error) => error.status_code(),
         }
     }
@@ -73,6 +77,7 @@ impl ResponseError for AgentError {
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
         let message = match &self.fault {
+            AgentFault::Admin(error) => return error.error_response(),
             AgentFault::Device(DeviceError::Busy { because, .. }) => {
                 tracing::warn!("an agent is told to come back: {because}");
                 "busy, come back later".to_owned()

@@ -20,6 +20,7 @@ pub use batch::{BatchQuery, replace};
 pub(super) use batch::{Entry, MAX_SET_BYTES, drafts, shown};
 pub use list::{ListQuery, list};
 pub use one::{Change, MediaQuery, by_uuid, change, delete};
+pub(in crate::http) use resend::resend_own;
 pub use resend::{Batch, resend, resend_failed};
 pub(super) use status::shown_of_host;
 pub use status::{TeamQuery, of_host, of_profile, summary};

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Payload};
 use actors::profiles::admin::{Resend, ResendFailed};
+use actors::tree::Front;
 use entities::host;
 use entities::profile::change::Resent;
 use entities::profile::{self, DECLARATION, WINDOWS};
@@ -11,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::found;
+use super::{found, team_id, unknown};
 use crate::http::admin::auth::Asking;
 use crate::http::admin::reach;
 use crate::http::edge::AdminEdge;
@@ -43,12 +44,35 @@ pub async fn resend(
     let (_, host_id, uuid) = names.into_inner();
     let host = reach::host(&admin, &edge, host_id).await?;
     let profile = found(&admin, &edge, uuid).await?;
+    send_again(&edge.front, &host, profile, admin.name.clone()).await
+}
+
+/// The same for whoever sits at the host. Profiles of other teams are nobody's there.
+///
+/// # Errors
+/// As an admin is refused.
+pub(in crate::http) async fn resend_own(
+    front: &Front,
+    host: &host::Model,
+    uuid: String,
+) -> Result<HttpResponse, ApiError> {
+    let profile = profile::by_uuid(&front.reader, uuid).await?;
+    let profile = profile.filter(|profile| team_id(profile) == host.team_id).ok_or_else(unknown)?;
+    send_again(front, host, profile, format!("desktop of host {}", host.id)).await
+}
+
+async fn send_again(
+    front: &Front,
+    host: &host::Model,
+    profile: profile::Model,
+    asked_by: String,
+) -> Result<HttpResponse, ApiError> {
     refuse_declaration(&profile)?;
-    if (profile.kind == WINDOWS) != is_windows(&host) {
+    if (profile.kind == WINDOWS) != is_windows(host) {
         return Err(ApiError::invalid("profile", "this profile is not for the host's platform"));
     }
-    let wish = Resend { host: HostId(host.id), uuid: profile.uuid, asked_by: admin.name.clone() };
-    match edge.front.profiles.ask(wish, DEADLINE).await? {
+    let wish = Resend { host: HostId(host.id), uuid: profile.uuid, asked_by };
+    match front.profiles.ask(wish, DEADLINE).await? {
         Resent::Done => Ok(HttpResponse::Accepted().json(json!({}))),
         Resent::NotAssigned => Err(ApiError::not_found("This host is not to have this profile")),
         Resent::UnderWay => {

@@ -1,4 +1,4 @@
-//! The desktop of a host (Fleet Desktop): whoever sits there sees what is known of it, and may ask for it to be read anew. The token in
+//! The desktop of a host (Fleet Desktop): whoever sits there sees what is known of it, may ask for it to be read anew, and for its profiles to be sent again. The token in
 //! the address, which its orbit made, is all that it shows.
 
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{DEADLINE, MAX_BYTES, read, refused};
 use crate::http::admin::hosts::{mdm_status, moment};
+use crate::http::admin::profiles;
 use crate::http::edge::DeviceEdge;
 use crate::http::error::{AgentError, AgentFault};
 
@@ -113,6 +114,18 @@ pub async fn refetch(
     let host = HostId(host_of(&request, &token.1, &edge).await?.id);
     edge.front.inspector.ask(Refetch { host }, DEADLINE).await.map_err(refused(Kind::Orbit))?;
     Ok(HttpResponse::Ok().json(json!({})))
+}
+
+/// `POST …/device/{token}/configuration_profiles/{uuid}/resend`
+pub async fn resend(
+    request: HttpRequest,
+    names: Path<(String, String, String)>,
+    edge: Data<DeviceEdge>,
+) -> Result<HttpResponse, AgentError> {
+    let (_, token, uuid) = names.into_inner();
+    let host = host_of(&request, &token, &edge).await?;
+    let sent = profiles::resend_own(&edge.front, &host, uuid).await;
+    sent.map_err(|error| AgentError { kind: Kind::Orbit, fault: error.into() })
 }
 
 /// `GET …/device/{token}/device_mapping`: who uses the host.
