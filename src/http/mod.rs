@@ -184,6 +184,7 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(HostsWrite), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}", handler: || web::to(admin::host_removal::delete) },
     Route { who: Who::Admin(HostsUnenroll), methods: "DELETE", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::host_removal::unenroll) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/mdm", handler: || web::to(admin::hosts::mdm) },
+    Route { who: Who::Admin(HostsRead), methods: "POST", path: "{base}/hosts/{id:[0-9]+}/refetch", handler: || web::to(admin::hosts::refetch) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/actor", handler: || web::to(admin::hosts::actor) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/activities", handler: || web::to(admin::activities::of_host) },
     Route { who: Who::Admin(ActivitiesRead), methods: "GET", path: "{base}/activities", handler: || web::to(admin::activities::list) },

@@ -4,11 +4,11 @@
 //! as soon as the server has its acknowledgement: it speaks when the test lets it, and the question stays unanswered.
 
 use protocol::windows::xml::{Element, parse};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use rookery::sim::windows::device::Turn;
 use serde_json::{Value, json};
 
-use crate::agent_client::{Agents, say};
+use crate::agent_client::Agents;
 use crate::agent_profiles::LATER;
 use crate::app::eventually;
 use crate::windows_client::find;
@@ -43,11 +43,8 @@ async fn deliver(desk: &mut Desk<'_>) {
 }
 
 /// What the agent is asked to hand to the bridge: the name of the command for each address.
-async fn asked(world: &World, agents: &Agents) -> Vec<(String, String)> {
-    // A token is good for an hour only, and the clock goes forward.
-    let token = uuid::Uuid::new_v4().to_string();
-    agents.orbit(world, Method::POST, "device_token", json!({ "device_auth_token": token })).await;
-    let wanted = say(world, Method::POST, &format!("/api/latest/fleet/device/{token}/refetch"), &json!({})).await;
+async fn asked(desk: &Desk<'_>, agents: &Agents, world: &World) -> Vec<(String, String)> {
+    let wanted = world.app.post(&format!("/api/v1/fleet/hosts/{}/refetch", desk.host), &json!({})).await;
     assert_eq!(wanted.status, StatusCode::OK, "{}", wanted.json);
     let queries = agents.read(world).await;
     let Some(query) = queries[format!("fleet_detail_query_{QUERY}")].as_str() else { return Vec::new() };
@@ -72,7 +69,7 @@ fn output(command: &str, value: &str) -> String {
 
 /// The agent is asked, and these are its rows; what the server shows of the profile then.
 async fn writes(desk: &Desk<'_>, agents: &Agents, world: &World, rows: impl FnOnce(&str) -> Value) -> Value {
-    let asked = asked(world, agents).await;
+    let asked = asked(desk, agents, world).await;
     assert_eq!(asked.iter().map(|(_, address)| address.as_str()).collect::<Vec<_>>(), [IN_FORCE]);
     let written = agents.write(world, json!({ QUERY: rows(&asked[0].0) })).await;
     assert_eq!(written.status, StatusCode::OK, "{}", written.json);
@@ -93,7 +90,7 @@ fn standing(shown: &Value) -> (&str, i64) {
 async fn what_the_bridge_says_is_held_is_verified() {
     on_each_store(async |world| {
         let (mut desk, agents) = forbidden(world).await;
-        assert_eq!(asked(world, &agents).await, [], "nothing is installed that could be looked at");
+        assert_eq!(asked(&desk, &agents, world).await, [], "nothing is installed that could be looked at");
         agents.write(world, json!({ "osquery_info": [{ "version": "5.14.1" }] })).await;
         deliver(&mut desk).await;
         let seen = sees(&desk, &agents, world, "1").await;
@@ -129,7 +126,7 @@ async fn rows_that_say_nothing_change_nothing() {
             let seen = writes(&desk, &agents, world, rows).await;
             assert_eq!(standing(&seen), ("verifying", 0), "after the rows {number}: {seen}");
         }
-        let command = asked(world, &agents).await.remove(0).0;
+        let command = asked(&desk, &agents, world).await.remove(0).0;
         let name = format!("fleet_detail_query_{QUERY}");
         let failed = json!({ "queries": { &name: raw(output(&command, "1")) }, "statuses": { &name: 1 } });
         assert_eq!(agents.write_raw(world, failed).await.status, StatusCode::OK);

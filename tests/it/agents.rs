@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
 use crate::agent_client::{Agents, PREFIX, say};
@@ -67,6 +68,40 @@ async fn osquery_is_asked_for_details_once_an_hour_and_at_once_when_somebody_wan
         agents.write(world, other).await;
         assert_eq!(host(world, "S1").await["os_version"], "9.9");
         assert_eq!(agents.read(world).await, json!({}));
+    })
+    .await;
+}
+
+#[actix::test]
+async fn an_admin_asks_for_details_and_sees_which_agents_there_are() {
+    on_each_store(async |world| {
+        let refetch =
+            async |host: &Value| world.app.post(&format!("/api/v1/fleet/hosts/{host}/refetch"), &json!({})).await;
+        let agents = Agents::enroll(world, "S1", "U1", "darwin").await;
+        agents.read(world).await;
+        agents.write(world, vitals("S1")).await;
+        let known = host(world, "S1").await;
+        assert_eq!((&known["osquery_version"], &known["orbit_version"]), (&json!("5.14.1"), &Value::Null), "{known}");
+        assert_eq!(agents.read(world).await, json!({}));
+        let wanted = refetch(&known["id"]).await;
+        assert_eq!((wanted.status, &wanted.json), (StatusCode::OK, &json!({})));
+        assert_ne!(agents.read(world).await, json!({}), "it is asked at once");
+        let mut with_orbit = vitals("S1");
+        with_orbit["orbit_info"] = json!([{ "version": "1.40.0" }]);
+        agents.write(world, with_orbit).await;
+        assert_eq!(host(world, "S1").await["orbit_version"], "1.40.0");
+        assert_eq!(agents.read(world).await, json!({}));
+
+        let device = world.enrolled(Family::Mac, 1).await;
+        let managed = world.host(&device).await;
+        assert_eq!((&managed["osquery_version"], &managed["orbit_version"]), (&json!(""), &Value::Null), "{managed}");
+        let refused = refetch(&managed["id"]).await;
+        assert_eq!(
+            (refused.status, &refused.json["errors"][0]["name"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("id"))
+        );
+        assert!(refused.json["errors"][0]["reason"].as_str().unwrap().contains("no agent"), "{}", refused.json);
+        assert_eq!(refetch(&json!(999_999)).await.status, StatusCode::NOT_FOUND);
     })
     .await;
 }

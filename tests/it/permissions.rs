@@ -138,6 +138,7 @@ fn about_hosts(method: &str, path: &str, of: &Subject) -> Option<Call> {
         ("GET", path) if path.starts_with("/hosts/{id:[0-9]+}/") => {
             of_host(path.trim_start_matches("/hosts/{id:[0-9]+}"), nothing)
         }
+        ("POST", "/hosts/{id:[0-9]+}/refetch") => of_host("/refetch", nothing),
         ("DELETE", "/hosts/{id:[0-9]+}/mdm") => of_host("/mdm", nothing),
         _ => return None,
     })

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
+use actors::ask::Refusal;
 use actors::host::observe::Observe;
+use actors::inspector::Refetch;
 use entities::host_search::{self, OrderKey, Search};
-use entities::{Reader, enrollment, host, orphan_result, team};
+use entities::{Reader, agent_report, enrollment, host, orphan_result, team};
 use protocol::apple::channel::ChannelKind;
 use protocol::apple::lock::Standing;
 use protocol::ids::HostId;
@@ -117,6 +119,18 @@ pub async fn mdm(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) 
         .json(json!({ "enrollment_status": status, "server_url": server_url, "name": SOLUTION.1, "id": SOLUTION.0 })))
 }
 
+/// `POST …/hosts/{id}/refetch`: its agent is asked for details when it comes next, for whoever may see the host.
+pub async fn refetch(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let host = HostId(reach::host(&admin, &edge, id.into_inner().1).await?.id);
+    match edge.front.inspector.ask(Refetch { host }, DEADLINE).await {
+        Ok(()) => Ok(HttpResponse::Ok().json(json!({}))),
+        Err(Refusal::NotFound(_)) => {
+            Err(ApiError::invalid("id", "this host has no agent that could be asked: only agents tell details"))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// `GET …/hosts/{id}/actor`: what its actor holds in memory, for operators; ours. Starts the actor if it has none.
 pub async fn actor(admin: Asking, id: Path<(String, i64)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let host = reach::host(&admin, &edge, id.into_inner().1).await?;
@@ -149,10 +163,14 @@ async fn detail(edge: &AdminEdge, host: host::Model) -> Result<HttpResponse, Api
     let standings = host_lock::standings(&edge.front.reader, std::slice::from_ref(&host)).await?;
     let mut shown = show(edge, &host, &channels, &teams, Facts::of(&host, &silent, &standings));
     let labels = labels::of_host(&edge.front.reader, host.id).await?;
+    let agent = agent_report::of_host(&edge.front.reader, host.id).await?;
+    let (orbit, osquery) = agent.map(|agent| (agent.orbit_version, agent.osquery_version)).unwrap_or_default();
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
         object.insert("enrollments".into(), enrollments.into());
         object.insert("labels".into(), labels.into());
+        object.insert("osquery_version".into(), osquery.into());
+        object.insert("orbit_version".into(), Some(orbit).filter(|version| !version.is_empty()).into());
         if let Some(mdm) = object.get_mut("mdm").and_then(Value::as_object_mut) {
             mdm.insert("profiles".into(), profiles::shown_of_host(&edge.front.reader, host.id).await?.into());
         }

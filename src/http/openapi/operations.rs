@@ -115,6 +115,7 @@ const HOSTS: &[Operation] = &[
     op("DELETE", "/hosts/{id:[0-9]+}", "Deletes a host"),
     op("DELETE", "/hosts/{id:[0-9]+}/mdm", "Ends a host's management: takes its enrollment profile away, or tells a Windows host to leave").answers(&[202, 204]).gives(""),
     op("GET", "/hosts/{id:[0-9]+}/mdm", "Shows a host's management"),
+    op("POST", "/hosts/{id:[0-9]+}/refetch", "Asks a host's agent for details now"),
     op("GET", "/hosts/{id:[0-9]+}/actor", "Shows what the host's actor holds in memory"),
     op("GET", "/config", "Shows what is set for hosts of no team"),
     op("PATCH", "/config", "Changes what is set for hosts of no team").body::<os_updates::Config>(),
