@@ -1,17 +1,18 @@
 //! What Apple devices say and are told: property lists, check-in messages, command reports, commands, profiles,
-//! declarations, pushes.
+//! declarations, pushes; and what Apple's device assignment service says of devices that have not come yet.
 //!
 //! Never here: sockets, a clock, a database, certificates and signatures (see [`pki`](crate::pki)), and any decision about
 //! what follows from a message. Everything that reads foreign bytes takes a limit and returns a typed error.
 //!
 //! Start with [`message`] (what a device sends), then [`command`] (what it is sent), then [`enrollment_profile`] (how it all
-//! begins).
+//! begins), and [`dep`] (how Apple sends new devices here).
 
 pub mod channel;
 pub mod check_in;
 pub mod command;
 pub mod command_keys;
 pub mod declarative;
+pub mod dep;
 pub mod enrollment_profile;
 pub mod fields;
 pub mod json;

@@ -251,7 +251,8 @@ fn digit(letter: u8) -> Result<u8, FingerprintError> {
     Ok(value as u8)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The bytes as hexadecimal digits in lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let letters = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     letters.map(char::from).collect()

@@ -12,6 +12,7 @@ pub mod authority;
 pub(crate) mod base64_text;
 mod certificate;
 mod encode;
+pub(crate) mod envelope;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod issue;
@@ -23,6 +24,7 @@ mod walk;
 
 pub use algorithm::Digest;
 pub use base64_text::TextError;
+pub(crate) use certificate::hex;
 pub use certificate::{Certificate, CertificateError, Fingerprint, FingerprintError, MAX_CERTIFICATE_BYTES};
 pub use issue::{BACKDATED, IssueError, ServerName, self_signed};
 pub use public_key::{Curve, KeyError, KeyKind, PublicKey};

@@ -8,11 +8,11 @@ use super::attributes::{
     self, Attributes, CERT_REP, FailInfo, Nonce, PKCS_REQ, RENEWAL_REQ, STATUS_FAILURE, STATUS_PENDING, STATUS_SUCCESS,
     TransactionId,
 };
-use super::envelope::{Cipher, SealError, open, seal};
 use super::request::RequestKind;
 use super::{certificates, csr};
 use crate::pki::algorithm::Digest;
 use crate::pki::certificate::Certificate;
+use crate::pki::envelope::{Cipher, SealError, open, seal};
 use crate::pki::issue::IssueError;
 use crate::pki::signature::{SignatureError, Signing, signed_data, verify_allowing};
 use crate::pki::signer::Signer;

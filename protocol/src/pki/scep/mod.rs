@@ -11,16 +11,15 @@ mod attributes;
 mod certificates;
 pub mod client;
 mod csr;
-mod envelope;
 mod reply;
 mod request;
 
 use super::base64_text::{Space, TextError, decode};
+pub use super::envelope::{Cipher, SealError};
 
 pub use attributes::{FailInfo, TransactionId};
 pub use certificates::{CaCertificates, ca_certificates};
 pub use csr::{Challenge, CsrError, proven_rsa_key};
-pub use envelope::{Cipher, SealError};
 pub use reply::{reply_failure, reply_success};
 pub use request::{OpenError, Policy, Refusal, ReplyContext, Request, RequestKind};
 

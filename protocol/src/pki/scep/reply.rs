@@ -9,10 +9,10 @@ use super::attributes::{
     status, transaction_id,
 };
 use super::certificates::degenerate;
-use super::envelope::{SealError, seal};
 use super::request::{ReplyContext, Request};
 use crate::pki::algorithm::Digest;
 use crate::pki::certificate::Certificate;
+use crate::pki::envelope::{SealError, seal};
 use crate::pki::signature::{Signing, signed_data};
 use crate::pki::signer::Signer;
 

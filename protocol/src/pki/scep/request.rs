@@ -5,9 +5,9 @@
 use super::MAX_MESSAGE_BYTES;
 use super::attributes::{Attributes, Nonce, PKCS_REQ, RENEWAL_REQ, TransactionId};
 use super::csr::{Challenge, Csr, CsrError};
-use super::envelope::{Cipher, EnvelopeError, open};
 use crate::pki::algorithm::Digest;
 use crate::pki::certificate::Certificate;
+use crate::pki::envelope::{Cipher, EnvelopeError, open};
 use crate::pki::public_key::{KeyKind, PublicKey};
 use crate::pki::signature::{SignatureError, Verified, verify_allowing};
 use crate::pki::signer::Signer;

@@ -6,6 +6,7 @@ use super::client::{Protection, Reply, ReplyError, certification_request, read_c
 use super::*;
 use crate::pki::algorithm::Digest;
 use crate::pki::certificate::Certificate;
+use crate::pki::envelope;
 use crate::pki::fixtures::{NOW, YEAR, authority, ec_key, identity, ra, rsa_key};
 use crate::pki::issue::self_signed;
 use crate::pki::signature::{Signing, signed_data, verify};

@@ -14,6 +14,7 @@ const MAX_CERTIFICATES: usize = 10;
 #[derive(Clone, Copy, Debug)]
 pub struct SignedMessage<'a> {
     pub(super) certificate: &'a [u8],
+    certificates: Reader<'a>,
     pub(super) fingerprint: Fingerprint,
     pub(super) content: Option<&'a [u8]>,
     pub(super) named_by_key_id: bool,
@@ -66,6 +67,7 @@ impl<'a> SignedMessage<'a> {
         let named_by_key_id = matches!(signer, SignerName::KeyId(_));
         Some(Self {
             certificate,
+            certificates,
             fingerprint,
             content,
             named_by_key_id,
@@ -79,6 +81,12 @@ impl<'a> SignedMessage<'a> {
     /// The fingerprint of the certificate that the signer claims: who to look up, not yet who it is.
     pub const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// The certificates of the message besides the signer's, at most nine. Nobody has verified them.
+    pub(super) fn others(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (mut rest, own) = (self.certificates, self.certificate);
+        std::iter::from_fn(move || rest.next()).map(|one| one.raw).filter(move |one| *one != own)
     }
 
     /// The digest that the attributes state for the content, when both mandatory attributes are there exactly once and

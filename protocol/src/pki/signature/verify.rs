@@ -28,6 +28,8 @@ pub(super) const SET_TAG: u8 = crate::pki::walk::tag::SET;
 pub struct Verified {
     /// The certificate under whose key the signature verified. Whether to trust it is the caller's question.
     pub signer: Certificate,
+    /// The other certificates that the message carried, at most nine: what a chain may be made of, once it is checked.
+    pub others: Vec<Certificate>,
     /// The content that the message carried; none for a detached signature.
     pub content: Option<Vec<u8>>,
     pub(in crate::pki) digest: Digest,
@@ -96,6 +98,7 @@ fn verify_within(
     let content = verify_under(&signer, cms, detached).map_err(|_| SignatureError::Refused)?;
     Ok(Verified {
         signer,
+        others: message.others().filter_map(|other| Certificate::parse(other).ok()).collect(),
         content: message.content.is_some().then_some(content),
         digest,
         attributes: message.attributes.map(<[u8]>::to_vec),

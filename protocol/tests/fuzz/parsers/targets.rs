@@ -31,6 +31,7 @@ use protocol::windows::{policy, soap};
 use protocol::{profile_name, upload};
 
 use super::declarative;
+use super::dep;
 use super::mutator::{self, Shape};
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
 use super::windows;
@@ -70,9 +71,9 @@ const DER: Shape = Shape::Der;
 /// All of them.
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
-    target("message", (TEXT, 100), &["message::parse"], seeds::messages, message),
-    target("plist", (TEXT, 80), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
-    target("report_json", (TEXT, 50), &["json::from_xml", "profile_report::installed"], seeds::messages, report_json),
+    target("message", (TEXT, 80), &["message::parse"], seeds::messages, message),
+    target("plist", (TEXT, 70), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
+    target("report_json", (TEXT, 40), &["json::from_xml", "profile_report::installed"], seeds::messages, report_json),
     target("command", (TEXT, 50), &["command::parse", "command_keys::check"], seeds::commands, command),
     target("profile", (TEXT, 50), &["profile::parse"], seeds::profiles, profile),
     target("enrollment_profile", (TEXT, 50), &["enrollment_profile::parse"], seeds::profiles, enrollment_profile),
@@ -87,7 +88,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("webhook_event", (TEXT, 20), &["mod::decode", "activity::document"], seeds::events, webhook_event),
     target("signature", (DER, 40), &["verify::verify"], seeds::signatures, signature),
     target("known_signer", (DER, 40), &["message::walk"], seeds::signatures, known_signer),
-    target("certificate", (DER, 60), &["certificate::parse", "certificate::of", "public_key::from_spki"], seeds::certificates, certificate),
+    target("certificate", (DER, 50), &["certificate::parse", "certificate::of", "public_key::from_spki"], seeds::certificates, certificate),
     target("scep_request", (DER, 8), &["request::open"], seeds::scep_requests, scep_request),
     target("scep_csr", (DER, 2), &["csr::read"], seeds::requests, scep_csr),
     target("scep_reply", (DER, 8), &["client::read_reply"], seeds::scep_replies, scep_reply),
@@ -103,6 +104,10 @@ pub(crate) static TARGETS: &[Target] = &[
     target("uploaded_profile", (TEXT, 20), &["uploaded_profile::parse", "verify::verify_upload", "upload::sniff", "profile_name::check_name"],
         seeds::uploaded_profiles, uploaded_profile),
     target("uploaded_declaration", (TEXT, 10), &["uploaded_declaration::parse", "strict_json::parse"], seeds::declarations, uploaded_declaration),
+    target("dep_answer", (TEXT, 20), &["account::parse", "devices::parse", "assignment::parse"], dep::answers, dep::answer),
+    target("dep_profile", (TEXT, 10), &["profile::parse"], dep::profiles, dep::profile),
+    target("dep_token", (Shape::Bytes, 10), &["token::decrypt", "token::from_json"], dep::tokens, dep::token),
+    target("machine_info", (DER, 10), &["machine_info::verify", "machine_info::verify_header"], dep::machine_infos, dep::machine_info),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "os_updates::new", "mod::parse"], seeds::texts, names),
 ];

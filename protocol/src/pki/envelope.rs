@@ -1,4 +1,5 @@
-//! The pkcsPKIEnvelope: CMS EnvelopedData (RFC 5652 section 6) with RSA PKCS#1 v1.5 key transport and a CBC cipher.
+//! CMS EnvelopedData (RFC 5652 section 6) with RSA PKCS#1 v1.5 key transport and a CBC cipher: SCEP's pkcsPKIEnvelope, and the
+//! server tokens of Apple's device assignment service.
 //!
 //! Opened by hand rather than by OpenSSL's CMS: its CMS switches off the implicit rejection that protects PKCS#1 v1.5,
 //! needs its legacy provider for single DES, and does not tell which cipher was used. Start with [`open`].
@@ -25,7 +26,7 @@ use der::asn1::ObjectIdentifier;
 /// More recipients than this are in no honest message.
 const MAX_RECIPIENTS: usize = 8;
 
-/// A content cipher of SCEP envelopes, all in CBC mode.
+/// A content cipher of envelopes, all in CBC mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cipher {
     /// Single DES: broken, for very old clients only.
@@ -40,9 +41,9 @@ pub enum Cipher {
     Aes256,
 }
 
-/// Why an envelope was not opened; never told to the sender.
+/// Why an envelope was not opened; never told to the sender of a SCEP request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum EnvelopeError {
+pub(crate) enum EnvelopeError {
     #[error("the envelope is not CMS EnvelopedData with RSA key transport")]
     Malformed,
     #[error("the envelope is for another recipient")]
@@ -61,7 +62,7 @@ struct Enveloped<'a> {
 }
 
 /// Opens an envelope that is addressed to `recipient`, when `accept` agrees to its cipher.
-pub(super) fn open(
+pub(crate) fn open(
     enveloped: &[u8],
     recipient: &Signer,
     accept: impl Fn(Cipher) -> bool,
