@@ -6,6 +6,7 @@
 //! Start with [`apple::device`] (one device, step by step), then [`apns`] (what wakes it), then [`fleet`] (many devices
 //! that act on their own).
 
+pub mod abm;
 pub mod apns;
 pub mod apple;
 pub mod behaviour;
