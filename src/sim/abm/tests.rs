@@ -61,7 +61,7 @@ impl Stage {
 
     fn authorization(&self, nonce: &str) -> String {
         let url = format!("{}/session", self.service.url());
-        authorization(&self.token, &url, self.now(), nonce).unwrap().to_string()
+        authorization(&self.token, &url, self.now(), nonce).unwrap()
     }
 
     /// Asks for a session, with this header.

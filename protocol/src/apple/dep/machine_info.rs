@@ -154,9 +154,12 @@ mod tests {
 
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use openssl::asn1::Asn1Time;
     use openssl::cms::{CMSOptions, CmsContentInfo};
+    use openssl::hash::MessageDigest;
     use openssl::stack::Stack;
-    use openssl::x509::X509;
+    use openssl::x509::extension::BasicConstraints;
+    use openssl::x509::{X509, X509Name};
 
     use super::super::super::plist::Dictionary;
     use super::super::super::plist::Value;
@@ -245,12 +248,49 @@ mod tests {
         assert_eq!(MachineInfo::verify(&cms, &[], NOW), not_apples);
         let own = self_signed(ec_key(), "device", NOW, YEAR).unwrap();
         assert_eq!(check(&sign_attached(&content(), &own, &anchors()).unwrap()), not_apples);
-        // A device is no authority: what it issued is not Apple's, though its own certificate is.
-        let spki = ec_key().public_key_to_der().unwrap();
-        let forged = namesake.issue_identity(&spki, "device", NOW, YEAR).unwrap();
-        let forged = Signer::new(forged, ec_key()).unwrap();
-        let chain = [namesake.certificate().clone(), device.certificate().clone(), anchors()[0].clone()];
-        assert_eq!(check(&sign_attached(&content(), &forged, &chain).unwrap()), not_apples);
+    }
+
+    /// A certificate that `issuer` signed for the same key as `ec_key`, whether it may or not.
+    fn issued(issuer: &Signer, common_name: &str, is_authority: bool) -> Signer {
+        let mut name = X509Name::builder().unwrap();
+        name.append_entry_by_text("CN", common_name).unwrap();
+        let issuer_certificate = X509::from_der(issuer.certificate().der()).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_subject_name(&name.build()).unwrap();
+        builder.set_issuer_name(issuer_certificate.subject_name()).unwrap();
+        builder.set_not_before(&Asn1Time::from_unix(1_700_000_000).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::from_unix(2_000_000_000).unwrap()).unwrap();
+        builder.set_pubkey(&ec_key()).unwrap();
+        if is_authority {
+            builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
+        }
+        builder.sign(issuer.key(), MessageDigest::sha256()).unwrap();
+        Signer::new(Certificate::parse(&builder.build().to_der().unwrap()).unwrap(), ec_key()).unwrap()
+    }
+
+    #[test]
+    fn a_chain_leads_over_authorities_alone() {
+        for (is_authority, believed) in [(true, true), (false, false)] {
+            let between = issued(authority().signer(), "between", is_authority);
+            let device = issued(&between, "device", false);
+            let brought = [between.certificate().clone()];
+            let cms = sign_attached(&content(), &device, &brought).unwrap();
+            assert_eq!(check(&cms).is_ok(), believed, "a device's own certificate issues no others");
+            assert_eq!(check(&sign_attached(&content(), &device, &[]).unwrap()), Err(MachineInfoError::NotApples));
+        }
+    }
+
+    #[test]
+    fn a_chain_has_an_end() {
+        let mut chain = vec![issued(authority().signer(), "1", true)];
+        for number in 2..=4 {
+            chain.push(issued(&chain[number - 2], &number.to_string(), true));
+        }
+        let certificates: Vec<Certificate> = chain.iter().map(|one| one.certificate().clone()).collect();
+        let signed = |by: usize| check(&sign_attached(&content(), &chain[by], &certificates[..by]).unwrap());
+        assert!(signed(2).is_ok());
+        assert_eq!(signed(3), Err(MachineInfoError::NotApples));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How the server asks for a session: one request, signed by OAuth 1.0 (RFC 5849) with HMAC-SHA1.
 //!
 //! Never here: a clock and random numbers; moment and nonce are arguments, and the caller uses no nonce twice. Start with
-//! [`authorization`].
+//! [`authorization`]; the secrets themselves never stand in what it makes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,12 +22,7 @@ pub const SESSION_PATH: &str = "/session";
 ///
 /// # Errors
 /// OpenSSL refuses the key.
-pub fn authorization(
-    token: &ServerToken,
-    url: &str,
-    at: Timestamp,
-    nonce: &str,
-) -> Result<Zeroizing<String>, ErrorStack> {
+pub fn authorization(token: &ServerToken, url: &str, at: Timestamp, nonce: &str) -> Result<String, ErrorStack> {
     let seconds = at.seconds().to_string();
     let parameters = [
         ("oauth_consumer_key", token.consumer_key.as_str()),
@@ -38,21 +33,17 @@ pub fn authorization(
         ("oauth_version", "1.0"),
     ];
     let signature = signature(&base("GET", url, &parameters), &token.consumer_secret, &token.access_secret)?;
-    let mut header = Zeroizing::new(String::from("OAuth realm=\"ADM\""));
+    let mut header = String::from("OAuth realm=\"ADM\"");
     for (name, value) in parameters.into_iter().chain([("oauth_signature", signature.as_str())]) {
-        // Piece by piece, because a text that grows leaves a copy behind only where it grew.
-        header.push_str(", ");
-        header.push_str(name);
-        header.push_str("=\"");
-        header.push_str(&percent_encoded(value));
-        header.push('"');
+        header += &format!(", {name}=\"{}\"", percent_encoded(value));
     }
     Ok(header)
 }
 
 /// HMAC-SHA1 of a signature base string (RFC 5849, section 3.4.2).
 fn signature(base: &str, consumer_secret: &str, access_secret: &str) -> Result<String, ErrorStack> {
-    let secret = Zeroizing::new(format!("{}&{}", percent_encoded(consumer_secret), percent_encoded(access_secret)));
+    let parts = [consumer_secret, access_secret].map(|part| Zeroizing::new(percent_encoded(part)));
+    let secret = Zeroizing::new(format!("{}&{}", *parts[0], *parts[1]));
     let key = PKey::hmac(secret.as_bytes())?;
     let code = Signer::new(MessageDigest::sha1(), &key)?.sign_oneshot_to_vec(base.as_bytes())?;
     Ok(STANDARD.encode(code))
@@ -148,7 +139,7 @@ mod tests {
         let begin = "OAuth realm=\"ADM\", oauth_consumer_key=\"CK_1\", oauth_nonce=\"n%2B1\", \
             oauth_signature_method=\"HMAC-SHA1\", oauth_timestamp=\"1795253400\", oauth_token=\"AT_1\", oauth_version=\"1.0\", \
             oauth_signature=\"";
-        assert!(header.starts_with(begin) && header.ends_with("%3D\""), "{}", *header);
+        assert!(header.starts_with(begin) && header.ends_with("%3D\""), "{header}");
         assert!(!header.contains("CS_1") && !header.contains("AS_1"));
     }
 }
