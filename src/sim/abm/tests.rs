@@ -1,6 +1,3 @@
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
-use std::time::Instant;
-
 use protocol::apple::dep::answers::{
     Account, Answer, Assigned, DefinedProfile, DeviceDetails, DevicesPage, OpType, Outcome, ProfileStatus, Refusal,
 };
@@ -11,6 +8,7 @@ use protocol::apple::dep::{CONTENT_TYPE, PROTOCOL_VERSION, SESSION_HEADER, VERSI
 use protocol::pki::{NewKey, self_signed};
 use reqwest::{Certificate, Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 
 use super::super::fixture::{DAY, authority, now, server};
 use super::*;
@@ -366,10 +364,6 @@ async fn each_fault_happens_as_often_as_it_is_scripted() {
         assert!(stage.send(Method::POST, "/profile/devices", &body(serial)).await.is_err());
         assert_eq!(stage.service.device(serial).unwrap().profile_status, status);
     }
-    stage.service.script(Target::All, Fault::Delay(Duration::from_millis(50)), When::Next(1));
-    let began = Instant::now();
-    stage.fetch(10).await;
-    assert!(began.elapsed() >= Duration::from_millis(50));
     assert_eq!(stage.rules(), []);
 
     let throttled = Fault::Answer { status: 429, code: String::new(), retry_after: Some(Duration::from_secs(30)) };
@@ -385,6 +379,37 @@ async fn each_fault_happens_as_often_as_it_is_scripted() {
     assert!((8..=32).contains(&failed), "{failed}");
     stage.service.heal();
     stage.fetch(10).await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_delayed_is_overtaken_by_others() {
+    let mut stage = Stage::new(1).await;
+    stage.service.script(Target::All, Fault::Delay(Duration::from_secs(3600)), When::Next(1));
+    let delayed = tokio::spawn(answered(stage.request(Method::GET, "/account", &Value::Null)));
+    while !stage.service.calls().contains_key("GET /account") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.fetch(10).await.0.len(), 1);
+    assert!(!delayed.is_finished());
+    delayed.abort();
+}
+
+#[tokio::test]
+async fn asset_tags_and_deadlines_are_changes_and_deadlines_belong_to_version_8() {
+    let mut stage = Stage::new(1).await;
+    let (fetched, cursor) = stage.fetch(10).await;
+    let by = Timestamp::from_seconds(stage.now().plus(DAY).seconds());
+    stage.service.tag_device(stage.organization, &fetched[0], "17");
+    stage.service.set_migration_deadline(stage.organization, &fetched[0], Some(by));
+    let news = stage.page("/devices/sync", &cursor, 10).await.unwrap();
+    let told: Vec<_> = news.devices.iter().map(|device| (device.op_type, device.asset_tag.as_str())).collect();
+    assert_eq!(told, [(Some(OpType::Modified), "17"); 2]);
+    assert_eq!(news.devices[1].mdm_migration_deadline, Some(by));
+    let (url, body) = (format!("{}/devices/sync", stage.service.url()), json!({"cursor": cursor}).to_string());
+    let old = stage.client.post(url).header(SESSION_HEADER, &stage.session).header(VERSION_HEADER, "7");
+    let ((_, old), _) = answered(old.header("content-type", CONTENT_TYPE).body(body)).await.unwrap();
+    assert_eq!(DevicesPage::parse(&old).unwrap().devices[1].mdm_migration_deadline, None);
+    assert_eq!(stage.rules(), []);
 }
 
 #[tokio::test]
