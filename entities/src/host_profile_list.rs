@@ -97,25 +97,26 @@ pub async fn of_host(reader: &Reader, host_id: i64) -> Result<Vec<(Model, Vec<u8
         .await
 }
 
-/// Queues the command that asks hosts what they have, and notes that they are asked: those that do not answer are asked again
-/// at another moment.
+/// Queues the command that asks hosts what they have of profiles of a kind, and notes that they are asked: those that do not
+/// answer are asked again at another moment.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub async fn ask(
     writer: &Writer,
-    hosts: Vec<i64>,
+    (hosts, kind): (Vec<i64>, i16),
     asked: Enqueue,
     by: i64,
     again_at: i64,
 ) -> Result<Vec<Queued>, StoreError> {
-    let input = (writer.vault().clone(), hosts, asked, by, again_at);
+    let input = (writer.vault().clone(), hosts, kind, asked, by, again_at);
     writer
-        .run(input, |transaction, (vault, hosts, mut asked, by, again_at)| {
+        .run(input, |transaction, (vault, hosts, kind, mut asked, by, again_at)| {
             Box::pin(async move {
                 host_profile::Entity::update_many()
                     .col_expr(host_profile::Column::VerifyAt, again_at.into())
                     .filter(host_profile::Column::HostId.is_in(hosts))
+                    .filter(host_profile::Column::Kind.eq(kind))
                     .filter(host_profile::Column::VerifyAt.lte(by))
                     .exec(transaction)
                     .await?;

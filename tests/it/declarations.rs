@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::apple::check_in::DeclarationKind::{self, Activation, Asset, Configuration, Management};
 use reqwest::{Method, StatusCode};
-use rookery::sim::apple::device::{Device, DeviceOptions, User, UserKind};
+use rookery::sim::apple::device::{Answer, Device, DeviceOptions, User, UserKind};
 use rookery::sim::apple::model::Family;
 use rookery::sim::wire::Manner;
 use serde_json::{Value, json};
@@ -310,6 +310,27 @@ async fn a_status_that_is_none_is_refused_and_changes_nothing() {
         assert_eq!(status(world, &mac).await, before);
         let stranger = ask(world, None, Method::GET, "/hosts/1/declarative_status", json!({})).await;
         assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_device_that_does_not_tell_is_asked() {
+    on_each_store(async |world| {
+        let mut mac = world.enrolled(Family::Mac, 1).await;
+        assign(world, &[passcode("one", 6)]).await;
+        eventually("it is told of the declarations, and comes for none", async || {
+            while let Some(command) = mac.poll(DEVICE).await.unwrap() {
+                mac.report(DEVICE, command.uuid(), &Answer::acknowledged()).await.unwrap();
+            }
+            (standing(world, &mac).await["one"].0 == "verifying").then_some(())
+        })
+        .await;
+        world.app.running().advance_clock(std::time::Duration::from_secs(61));
+        until(world, &mut mac, &[("one", "verified")]).await;
+        let asked = world.app.running().parts.profiled.asked.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(asked, 1, "it is asked once");
+        assert_sound(&mac);
     })
     .await;
 }

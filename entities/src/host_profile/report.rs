@@ -82,6 +82,8 @@ pub enum Found {
     Unasked,
 }
 
+/// In which time a device tells how its declarations are, in milliseconds; then it is asked for what it has.
+const TOLD_WITHIN: i64 = 60_000;
 /// What an admin can do about a device that does not know declarations.
 const NEEDS_DECLARATIONS: &str =
     "Declarations need macOS 13, iOS 15, iPadOS 15, tvOS 16, watchOS 10 or visionOS 1.1, or a later version.";
@@ -91,6 +93,13 @@ const NEEDS_DECLARATIONS: &str =
 fn again_or_not(update: sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Entity> {
     let after = CaseStatement::new().case(Column::Status.eq(HELD), UNSENT).finally(Expr::col(Column::Status));
     update.col_expr(Column::Status, after.into())
+}
+
+/// When a device is asked for what it has: it tells of declarations by itself, and is asked only when it does not.
+fn asked_at(verify_at: Option<i64>, at: i64) -> Expr {
+    let told_by = verify_at.map(|_| at.saturating_add(TOLD_WITHIN));
+    let others = Column::Kind.ne(profile::DECLARATION);
+    CaseStatement::new().case(others, Expr::value(verify_at)).finally(Expr::value(told_by)).into()
 }
 
 /// A device failed to install a profile that it had not: it may have it all the same, whatever is to become of it since.
@@ -124,12 +133,8 @@ pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Re
                 Outcome::Proven => (VERIFIED, None),
                 _ => (VERIFYING, report.verify_at),
             };
-            // Devices tell of declarations by themselves; the others have to be asked.
-            let asked = CaseStatement::new()
-                .case(Column::Kind.ne(profile::DECLARATION), Expr::value(verify_at))
-                .finally(Expr::value(None::<i64>));
             let done = free(has(under_way())).filter(waits).col_expr(Column::Status, status.into());
-            done.col_expr(Column::VerifyAt, asked.into()).exec(transaction).await?;
+            done.col_expr(Column::VerifyAt, asked_at(verify_at, report.at)).exec(transaction).await?;
             again_or_not(free(has(under_way()))).exec(transaction).await?;
         }
         Outcome::Failed(why) | Outcome::Unmade(why) => {
@@ -193,6 +198,7 @@ pub(crate) async fn found(
             }
             Found::Working => {
                 let working = installed().filter(Column::Status.is_in([PENDING, VERIFIED]));
+                let working = working.col_expr(Column::VerifyAt, at.saturating_add(TOLD_WITHIN).into());
                 working.col_expr(Column::Status, VERIFYING.into()).exec(transaction).await?;
             }
             Found::Unasked => {
