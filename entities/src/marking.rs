@@ -40,6 +40,9 @@ const REACHED: &str = "profile.rollout_stopped_at IS NULL AND (profile.rollout_p
 /// The condition that the profile lacks a label that was deleted, while the host still is in its team.
 const BROKEN: &str = "host.deleted_at IS NULL AND profile.team_id = COALESCE(host.team_id, 0) \
     AND EXISTS (SELECT 1 FROM profile_label gone WHERE gone.profile_id = profile.id AND gone.label_id IS NULL)";
+/// The condition that the host has a profile that lacks a label: it stays there, in the version that is current.
+const KEPT: &str = "EXISTS (SELECT 1 FROM host_profile kept WHERE kept.host_id = host.id AND kept.profile_id = profile.id \
+    AND kept.operation = 0)";
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,7 +180,8 @@ async fn mark(transaction: &Transaction, scope: &Scope, now: i64) -> Result<u64,
         .filter(Column::Status.eq(HELD))
         .filter(Column::ProfileId.not_in_subquery(stopped()));
     freed.exec(transaction).await?;
-    Ok(forgotten + removed + install(transaction, scope, now).await?)
+    let wanted = install(transaction, scope, &[IDEAL], now).await?;
+    Ok(forgotten + removed + wanted + install(transaction, scope, &[BROKEN, KEPT], now).await?)
 }
 
 /// The condition that the host has, or is to have, what it shall not have.
@@ -211,8 +215,8 @@ fn set_back(update: sea_orm::UpdateMany<Entity>, now: i64) -> sea_orm::UpdateMan
         .col_expr(Column::ChangedAt, now.into())
 }
 
-/// Marks what hosts shall have and do not have, or have in another version.
-async fn install(transaction: &Transaction, scope: &Scope, now: i64) -> Result<u64, StoreError> {
+/// Marks what hosts shall have under these conditions, and do not have, or have in another version.
+async fn install(transaction: &Transaction, scope: &Scope, under: &[&str], now: i64) -> Result<u64, StoreError> {
     let columns = [Column::HostId, Column::ProfileId].into_iter();
     let columns = columns
         .chain([Column::Uuid, Column::Kind, Column::Identifier, Column::Name, Column::Scope, Column::Part])
@@ -221,7 +225,7 @@ async fn install(transaction: &Transaction, scope: &Scope, now: i64) -> Result<u
     let insert = Query::insert()
         .into_table(Entity)
         .columns(columns)
-        .select_from(wanted(scope, now))
+        .select_from(wanted(scope, under, now))
         .map_err(|error| StoreError::NotApplied(error.to_string()))?
         .on_conflict(marked_again())
         .to_owned();
@@ -229,7 +233,7 @@ async fn install(transaction: &Transaction, scope: &Scope, now: i64) -> Result<u
 }
 
 /// The rows of what hosts shall have.
-fn wanted(scope: &Scope, now: i64) -> SelectStatement {
+fn wanted(scope: &Scope, under: &[&str], now: i64) -> SelectStatement {
     use profile::Column as Of;
     let copied = [Of::Uuid, Of::Kind, Of::Identifier, Of::Name, Of::Scope, Of::Part, Of::ContentId];
     let host_id = Expr::col((host::Entity, host::Column::Id));
@@ -246,9 +250,11 @@ fn wanted(scope: &Scope, now: i64) -> SelectStatement {
         .from(profile::Entity)
         .from(profile_content::Entity)
         .and_where(content.eq(Expr::col((profile::Entity, Of::ContentId))))
-        .and_where(Expr::cust(IDEAL))
         .and_where(Expr::cust(REACHED))
         .cond_where(scope.condition(host_id, profile_id));
+    for condition in under {
+        wanted.and_where(Expr::cust((*condition).to_owned()));
+    }
     wanted
 }
 

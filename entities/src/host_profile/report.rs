@@ -95,6 +95,13 @@ fn again_or_not(update: sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Enti
     update.col_expr(Column::Status, after.into())
 }
 
+/// Something is gone from a host: what was held there, because it has the same name, may have its turn.
+async fn look_at_held(transaction: &Transaction, host_id: i64) -> Result<(), StoreError> {
+    let held = Entity::update_many().col_expr(Column::Status, UNSENT.into());
+    held.filter(Column::HostId.eq(host_id)).filter(Column::Status.eq(HELD)).exec(transaction).await?;
+    Ok(())
+}
+
 /// When a device is asked for what it has: it tells of declarations by itself, and is asked only when it does not.
 fn asked_at(verify_at: Option<i64>, at: i64) -> Expr {
     let told_by = verify_at.map(|_| at.saturating_add(TOLD_WITHIN));
@@ -124,7 +131,9 @@ pub(crate) async fn reported(transaction: &Transaction, report: &Reported) -> Re
             let is_gone = is_gone.filter(Column::CommandUuid.eq(&report.command_uuid)).filter(waits.clone());
             // What devices do with declarations they tell later.
             let is_gone = is_gone.filter(Column::Operation.eq(REMOVE)).filter(Column::Kind.ne(profile::DECLARATION));
-            is_gone.exec(transaction).await?;
+            if is_gone.exec(transaction).await?.rows_affected > 0 {
+                look_at_held(transaction, report.host_id).await?;
+            }
             let has = |update: sea_orm::UpdateMany<Entity>| {
                 let update = update.col_expr(Column::HadContentId, Expr::col(Column::SentContentId));
                 update.col_expr(Column::AcknowledgedAt, report.at.into())
@@ -207,7 +216,9 @@ pub(crate) async fn found(
             Found::Gone => {
                 let gone = Entity::delete_many().filter(Column::HostId.eq(host_id));
                 let gone = gone.filter(Column::ProfileId.eq(finding.profile_id)).filter(Column::Operation.eq(REMOVE));
-                gone.filter(Column::Token.eq(&finding.token)).exec(transaction).await?;
+                if gone.filter(Column::Token.eq(&finding.token)).exec(transaction).await?.rows_affected > 0 {
+                    look_at_held(transaction, host_id).await?;
+                }
             }
         }
     }

@@ -87,8 +87,10 @@ impl Plan {
             Ok(channel) => channel,
         };
         let mut others = host.profiles.iter().filter(|other| profile.replaces(other));
+        // A declaration may have left its device with a set in which neither of the two stood.
         let stays = |other: &&Profile| {
-            other.token == profile.token && other.had == Some(other.content) && other.under_way.is_none()
+            let same = other.token == profile.token && other.had == Some(other.content);
+            same && other.under_way.is_none() && profile.kind != Kind::Declaration
         };
         if let Some(other) = others.clone().find(stays) {
             self.drop.retain(|gone| *gone != other.id);

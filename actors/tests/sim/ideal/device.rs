@@ -103,8 +103,8 @@ impl Device {
     async fn synchronize(&mut self, world: &World) {
         self.profiles.retain(|place, _| !place.starts_with("1 "));
         for row in host_profile::of_host(&world.reader, self.host).await.unwrap() {
-            if row.kind == profile::DECLARATION && row.operation == host_profile::INSTALL {
-                let (place, text) = read(world, row.content_id).await;
+            if let Some(content) = given(&row) {
+                let (place, text) = read(world, content).await;
                 self.profiles.insert(place, text);
             }
         }
@@ -125,10 +125,18 @@ impl Device {
         let turn = Turn { listed: Some(Box::new(listed)), ..Turn::default() };
         world.writer.host_turn(turn).await.unwrap();
         let mut findings = Vec::new();
-        for row in host_profile::of_host(&world.reader, self.host).await.unwrap() {
+        let rows = host_profile::of_host(&world.reader, self.host).await.unwrap();
+        // What has the name of another declaration now is gone, too.
+        let taken = |identifier: &str| rows.iter().any(|row| given(row).is_some() && row.identifier == identifier);
+        for row in rows.clone() {
             let has = self.profiles.get(&format!("1 {}", row.identifier));
             let found = match (row.kind, row.operation) {
-                (profile::DECLARATION, host_profile::REMOVE) if has.is_none() => Found::Gone,
+                (profile::DECLARATION, host_profile::REMOVE)
+                    if [host_profile::UNSENT, host_profile::HELD].contains(&row.status) =>
+                {
+                    continue;
+                }
+                (profile::DECLARATION, host_profile::REMOVE) if has.is_none() || taken(&row.identifier) => Found::Gone,
                 (profile::DECLARATION, host_profile::INSTALL) => {
                     let (_, text) = read(world, row.content_id).await;
                     if has == Some(&text) { Found::There } else { continue }
@@ -138,6 +146,15 @@ impl Device {
             findings.push(Finding { profile_id: row.profile_id, token: row.token, found });
         }
         report::find(&world.writer, self.host, findings, 3, world.now.millis()).await.unwrap();
+    }
+}
+
+/// The version of a declaration that a host's device is given, as the host's actor has it.
+fn given(row: &host_profile::Model) -> Option<i64> {
+    match (row.kind, row.operation, row.status) {
+        (profile::DECLARATION, host_profile::INSTALL, host_profile::HELD) => row.had_content_id,
+        (profile::DECLARATION, host_profile::INSTALL, _) => Some(row.content_id),
+        _ => None,
     }
 }
 
