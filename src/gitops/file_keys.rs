@@ -22,6 +22,8 @@ pub(super) const OTHER_CONTROLS: [&str; 13] = [
     "android_enabled_and_configured",
     "android_settings",
 ];
+/// The same in the groups there, beside profiles. A misspelt list of profiles must never pass for something that is not done.
+pub(super) const OTHER_GROUPED: [&str; 1] = ["enable_disk_encryption"];
 
 /// The keys of one mapping, each taken once.
 pub(super) struct Keys(Map<String, Value>);

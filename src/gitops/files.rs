@@ -135,7 +135,7 @@ impl Collection {
         }
         let place = file.display().to_string();
         for (group, keys) in groups {
-            let rest = keys.into_rest(&format!("controls.{group}."), None)?;
+            let rest = keys.into_rest(&format!("controls.{group}."), Some(&file_keys::OTHER_GROUPED))?;
             self.unsupported.extend(rest.into_iter().map(|key| (place.clone(), key)));
         }
         let rest = controls.into_rest("controls.", Some(&file_keys::OTHER_CONTROLS))?;

@@ -147,6 +147,10 @@ fn mistakes_are_named_with_their_place() {
     for (text, said) in [
         ("contrls: {}", "there is no key contrls"),
         ("controls: { macos_setings: {} }", "there is no key controls.macos_setings"),
+        (
+            "controls: { macos_settings: { custom_setings: [] } }",
+            "there is no key controls.macos_settings.custom_setings",
+        ),
         ("controls: []", "no mapping"),
         (
             "controls: { windows_updates: { deadline_days: soon } }",
