@@ -12,6 +12,7 @@ pub mod ask;
 pub mod authority;
 pub mod brakes;
 pub mod clock;
+pub mod dep;
 pub mod digests;
 pub mod dispatcher;
 pub mod egress;

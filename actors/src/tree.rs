@@ -16,6 +16,7 @@ use crate::ask::Handle;
 use crate::authority::{Authority, AuthorityConfig};
 use crate::brakes::{Brakes, BrakesConfig};
 use crate::clock::Clock;
+use crate::dep::{DepConfig, DepSyncer};
 use crate::digests::Digests;
 use crate::dispatcher::Dispatcher;
 use crate::egress::EgressConfig;
@@ -58,6 +59,7 @@ pub static TREE: Node<Parts> = Node::Group(
                 Node::Worker("brakes", Brakes::launch),
                 Node::Worker("steward", Steward::launch),
                 Node::Worker("profile_manager", ProfileManager::launch),
+                Node::Worker("dep_syncer", DepSyncer::launch),
             ],
         ),
         Node::Group(
@@ -149,6 +151,8 @@ pub struct Parts {
     pub profiles: Handle<ProfileManager>,
     /// What it did.
     pub profiled: Arc<profiles::Tally>,
+    /// Knows the devices that the organization bought.
+    pub dep: Handle<DepSyncer>,
 }
 
 /// The settings of all actors.
@@ -176,6 +180,8 @@ pub struct Config {
     pub keep_activities: Duration,
     /// See [`ProfilesConfig`].
     pub profiles: Arc<ProfilesConfig>,
+    /// See [`DepConfig`].
+    pub dep: Arc<DepConfig>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.
@@ -231,6 +237,8 @@ pub struct Front {
     pub profiles: Handle<ProfileManager>,
     /// What it did.
     pub profiled: Arc<profiles::Tally>,
+    /// Knows the devices that the organization bought.
+    pub dep: Handle<DepSyncer>,
 }
 
 impl Parts {
@@ -262,6 +270,7 @@ impl Parts {
             written: self.writer.tally(),
             profiles: self.profiles.clone(),
             profiled: self.profiled.clone(),
+            dep: self.dep.clone(),
         }
     }
 
@@ -310,6 +319,7 @@ impl Parts {
             webhooks: Handle::default(),
             profiles: Handle::default(),
             profiled: Arc::default(),
+            dep: Handle::default(),
         };
         let agents = parts.agents.clone();
         parts.writer.listen(move |news| agents.hear(news));

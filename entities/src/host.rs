@@ -227,6 +227,17 @@ pub(crate) async fn join_team(transaction: &Transaction, host_id: i64, team_id: 
     Ok(())
 }
 
+/// Puts a host into a team, or into none, whatever it is in.
+pub(crate) async fn set_team(
+    transaction: &Transaction,
+    host_id: i64,
+    team_id: Option<i64>,
+) -> Result<(), StoreError> {
+    let joining = Entity::update_many().col_expr(Column::TeamId, team_id.into()).filter(Column::Id.eq(host_id));
+    joining.exec(transaction).await?;
+    Ok(())
+}
+
 /// Sets the status of a host's management.
 pub(crate) async fn set_mdm_status(
     transaction: &Transaction,

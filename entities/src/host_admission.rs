@@ -97,7 +97,7 @@ pub async fn import(writer: &Writer, import: Import) -> Result<Option<Vec<Import
         .await
 }
 
-async fn import_one(
+pub(crate) async fn import_one(
     transaction: &Transaction,
     device: &Description,
     team_id: Option<i64>,

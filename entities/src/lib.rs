@@ -14,6 +14,7 @@
 //! 4. A write that every device request makes goes into [`turn::Turn`] instead, where it shares a transaction.
 //! 5. Name it below. Secrets get a table of their own that no list query joins, and are sealed ([`vault`] says how).
 
+pub mod abm_token;
 pub mod activity;
 pub mod agent;
 pub mod agent_known;
@@ -31,6 +32,7 @@ pub mod command_result;
 pub mod command_status;
 pub mod declarative_status;
 pub mod delivery;
+pub mod dep_device;
 pub mod desired;
 pub mod enqueue;
 pub mod enroll_secret;
@@ -74,6 +76,7 @@ pub mod role;
 pub mod scep;
 pub mod secret_variable;
 pub mod session;
+pub mod setup_assistant;
 pub mod store;
 pub mod target;
 pub mod team;

@@ -9,7 +9,9 @@ use crate::audit::Event;
 use crate::movers::{Movers, Step};
 use crate::profile::change::By;
 use crate::vault::Vault;
-use crate::{Reader, StoreError, Transaction, Writer, enroll_secret, host, profile, team_setting, user};
+use crate::{
+    Reader, StoreError, Transaction, Writer, abm_token, enroll_secret, host, profile, setup_assistant, team_setting, user,
+};
 
 /// A row of `team`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -160,6 +162,8 @@ pub(crate) async fn delete_in(
         .await?;
     enroll_secret::forget_team(transaction, id).await?;
     team_setting::forget_team(transaction, id).await?;
+    setup_assistant::forget_team(transaction, id).await?;
+    abm_token::forget_team(transaction, id).await?;
     user::change::forget_team(transaction, id).await?;
     profile::change::forget_team(transaction, id).await?;
     Entity::delete_by_id(id).exec(transaction).await?;

@@ -209,6 +209,21 @@ async fn with_roles<C: sea_orm::ConnectionTrait>(database: &C, rows: Vec<Model>)
     Ok(rows.into_iter().map(user).collect())
 }
 
+/// The email addresses of people who may do everything, for what the server itself has to tell.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn admin_addresses(reader: &Reader) -> Result<Vec<String>, StoreError> {
+    reader
+        .run(|database| async move {
+            let admins = Entity::find().filter(Column::GlobalRole.eq(Role::Admin.as_str()));
+            let admins = admins.filter(Column::ApiOnly.eq(false)).filter(Column::Disabled.eq(false));
+            let addresses = admins.select_only().column(Column::Email).order_by_asc(Column::Email);
+            Ok(addresses.into_tuple().all(&database).await?)
+        })
+        .await
+}
+
 /// The number of admins of everything that can sign in or have tokens.
 pub(crate) async fn count_admins(database: &impl sea_orm::ConnectionTrait) -> Result<u64, StoreError> {
     let admins = Entity::find().filter(Column::GlobalRole.eq(Role::Admin.as_str())).filter(Column::Disabled.eq(false));

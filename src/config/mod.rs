@@ -3,6 +3,7 @@
 //! Everything has a default, so that a server starts without any. Everything wrong is said at once, before a port is
 //! bound. Start with [`Settings`]; what each one means for an operator stands in docs/OPERATIONS.md.
 
+mod abm;
 mod activities;
 mod agents;
 mod brakes;
@@ -23,6 +24,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use listed::listed;
 use serde::{Deserialize, Serialize};
 
+pub use abm::AbmSettings;
 pub use activities::ActivitySettings;
 pub use agents::AgentSettings;
 pub use brakes::BrakeSettings;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     /// Pushes to Apple devices.
     pub apns: ApnsSettings,
+    /// Apple Business Manager.
+    pub abm: AbmSettings,
     /// Device identities.
     pub scep: ScepSettings,
     /// Host actors and their queues.
@@ -296,6 +300,7 @@ impl Default for Settings {
             admin: AdminSettings::default(),
             ops: OpsSettings::default(),
             apns: ApnsSettings::default(),
+            abm: AbmSettings::default(),
             scep: ScepSettings::default(),
             hosts: HostSettings::default(),
             vault: VaultSettings::default(),

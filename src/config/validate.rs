@@ -62,9 +62,10 @@ impl Settings {
 
 impl Settings {
     /// What is wrong with single parts.
-    fn of_parts(&self) -> [Option<&'static str>; 6] {
+    fn of_parts(&self) -> [Option<&'static str>; 7] {
         let oidc = self.oidc.fault(&self.admin.url);
-        [self.brakes.fault(), self.webhooks.fault(), self.letters(), oidc, self.windows.fault(), self.agents.fault()]
+        let (brakes, webhooks, windows) = (self.brakes.fault(), self.webhooks.fault(), self.windows.fault());
+        [brakes, webhooks, self.letters(), oidc, windows, self.agents.fault(), self.abm.fault()]
     }
 
     /// What is wrong with how letters are sent, and where they lead to.
@@ -78,7 +79,7 @@ impl Settings {
 }
 
 /// `https://host[:port]`, nothing else.
-fn is_base_url(url: &str) -> bool {
+pub(super) fn is_base_url(url: &str) -> bool {
     url.strip_prefix("https://").is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
     })

@@ -264,6 +264,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
         mail: Arc::new(settings.smtp.to_config()?),
         keep_activities: settings.activities.keep.0,
         profiles: Arc::default(),
+        dep: Arc::new(settings.abm.to_config()?),
         apns: Arc::new(ApnsConfig { url: settings.apns.url.clone(), root_certificate }),
         authority: Arc::new(AuthorityConfig {
             organization: settings.organization.clone(),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod abm;
+mod abm_random;
 mod activities;
 mod agent_bridge;
 mod agent_client;

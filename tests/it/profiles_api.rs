@@ -53,14 +53,20 @@ fn syncml(node: &str) -> String {
 
 /// A form: its fields, and the file.
 pub(crate) fn form(fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> Vec<u8> {
+    form_of(fields, file.map(|(name, content)| ("profile", name, content)))
+}
+
+/// The same with a file of any field: the field's name, the file's name, and what is in it.
+pub(crate) fn form_of(fields: &[(&str, &str)], file: Option<(&str, &str, &[u8])>) -> Vec<u8> {
     let mut form = Vec::new();
     for (name, value) in fields {
         let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
         form.extend(head.into_bytes());
     }
-    if let Some((name, content)) = file {
-        let head =
-            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"profile\"; filename=\"{name}\"\r\n\r\n");
+    if let Some((field, name, content)) = file {
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n"
+        );
         form.extend(head.into_bytes());
         form.extend_from_slice(content);
         form.extend_from_slice(b"\r\n");

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, Order, QueryResult};
 
 use super::{HEAD_BYTES, KeyId, Part, Sealed, SealedColumn, Vault};
 use crate::{
-    Reader, StoreError, Transaction, Writer, audit, authority, command, command_result, declarative_status,
+    Reader, StoreError, Transaction, Writer, abm_token, audit, authority, command, command_result, declarative_status,
     enroll_secret, enrollment_secret, host_action, host_profile_list, idempotency, mail, orphan_result,
     profile_content, push_certificate, secret_variable, webhook, webhook_event, webhook_key,
 };
@@ -31,6 +31,7 @@ pub static SEALED: &[&SealedColumn] = &[
     &profile_content::BODY,
     &host_profile_list::PROFILES,
     &secret_variable::VALUE,
+    &abm_token::TOKEN,
 ];
 
 /// Rows whose heads are looked at in one step.

@@ -1,5 +1,6 @@
 //! What admins reach: one file per resource, in Fleet's shapes, so that its tools keep working.
 
+pub mod abm;
 pub mod activities;
 pub mod auth;
 pub mod brakes;
@@ -33,6 +34,7 @@ pub mod permission;
 pub mod profiles;
 mod reach;
 mod reveal;
+pub mod setup_assistant;
 pub mod sign_in;
 mod silence;
 pub mod sso;

@@ -6,9 +6,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::http::admin::{
-    activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment, gitops,
+    abm, activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment, gitops,
     host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, os_updates, profiles,
-    sign_in, teams, tokens, users, webhooks, windows_tokens,
+    setup_assistant, sign_in, teams, tokens, users, webhooks, windows_tokens,
 };
 
 /// One way to use the API.
@@ -169,6 +169,17 @@ const TEAMS: &[Operation] = &[
     op("PATCH", "/labels/{id:[0-9]+}", "Changes a label; what is absent stays").body::<labels::Wish>(),
     op("DELETE", "/labels/id/{id:[0-9]+}", "Deletes a label"),
     op("GET", "/labels/{id:[0-9]+}/hosts", "Lists the hosts that have a label").query::<hosts::ListQuery>(),
+    op("GET", "/mdm/apple/abm_public_key", "Shows the public key to upload to Apple Business Manager"),
+    op("GET", "/abm_tokens", "Lists the server tokens of Apple Business Manager"),
+    op("POST", "/abm_tokens", "Uploads a server token: a form (multipart/form-data) with the file as token"),
+    op("GET", "/abm_tokens/count", "Counts the server tokens"),
+    op("PATCH", "/abm_tokens/{id:[0-9]+}/teams", "Says which teams new devices join").body::<abm::Teams>(),
+    op("PATCH", "/abm_tokens/{id:[0-9]+}/renew", "Replaces a server token by a newer one of the same server: a form with the file as token"),
+    op("DELETE", "/abm_tokens/{id:[0-9]+}", "Deletes a server token, and the hosts that are only expected because of it").answers(&[204]).gives(""),
+    op("GET", "/hosts/{id:[0-9]+}/dep_assignment", "Shows what Apple Business Manager says of a host's device"),
+    op("GET", "/enrollment_profiles/automatic", "Shows a team's Setup Assistant profile").query::<setup_assistant::OfTeam>(),
+    op("POST", "/enrollment_profiles/automatic", "Sets a team's Setup Assistant profile").body::<setup_assistant::Save>(),
+    op("DELETE", "/enrollment_profiles/automatic", "Gives a team the standard Setup Assistant profile").query::<setup_assistant::OfTeam>().answers(&[204]).gives(""),
     op("GET", "/enrollment_profiles/manual", "Makes an enrollment profile").query::<enrollment::ManualQuery>().gives("application/x-apple-aspen-config"),
     op("GET", "/mdm/manual_enrollment_profile", "An older name of /enrollment_profiles/manual").query::<enrollment::ManualQuery>().gives("application/x-apple-aspen-config"),
     op("POST", "/windows_enrollment_tokens", "Makes a token that lets one Windows device enroll, which is shown once").body::<windows_tokens::Make>(),

@@ -61,6 +61,11 @@ impl AssignmentService {
         })
     }
 
+    /// A profile as it was defined.
+    pub fn profile(&self, organization: OrganizationId, profile_uuid: &str) -> Option<Value> {
+        self.state().organizations[organization.0].profiles.get(profile_uuid).cloned()
+    }
+
     /// What is known of a device; none when it is nobody's.
     pub fn device(&self, serial_number: &str) -> Option<Known> {
         let state = self.state();

@@ -44,6 +44,15 @@ pub enum AnswerError {
     TooMany,
 }
 
+/// Reads the answer of `GET /session`: what is sent with every call ([`super::SESSION_HEADER`]).
+///
+/// # Errors
+/// See [`AnswerError`].
+pub fn session(body: &[u8]) -> Result<String, AnswerError> {
+    const KEY: &str = "auth_session_token";
+    read(body, |entries| entries.name(KEY).map(str::to_owned).ok_or(AnswerError::Missing(KEY)))
+}
+
 /// The entries of one object of an answer.
 #[derive(Clone, Copy)]
 struct Entries<'a>(&'a Map<String, Value>);

@@ -11,6 +11,7 @@ pub mod answers;
 pub mod machine_info;
 pub mod oauth;
 pub mod profile;
+pub mod requests;
 pub mod token;
 
 /// Where Apple's service is.
