@@ -33,6 +33,7 @@ pub mod profiles;
 pub mod pusher;
 pub mod registrar;
 pub mod seen;
+pub mod setup_experience;
 mod singleton;
 pub mod steward;
 pub mod supervisor;

@@ -35,6 +35,7 @@ use crate::profiles::{self, ProfileManager, ProfilesConfig};
 use crate::pusher::Pusher;
 use crate::registrar::Registrar;
 use crate::seen::Seen;
+use crate::setup_experience::{SetupConfig, SetupExperience};
 use crate::steward::Steward;
 use crate::supervisor::{Limit, Node, Strategy};
 use crate::trust::Trust;
@@ -60,6 +61,7 @@ pub static TREE: Node<Parts> = Node::Group(
                 Node::Worker("steward", Steward::launch),
                 Node::Worker("profile_manager", ProfileManager::launch),
                 Node::Worker("dep_syncer", DepSyncer::launch),
+                Node::Worker("setup_experience", SetupExperience::launch),
             ],
         ),
         Node::Group(
@@ -153,6 +155,8 @@ pub struct Parts {
     pub profiled: Arc<profiles::Tally>,
     /// Knows the devices that the organization bought.
     pub dep: Handle<DepSyncer>,
+    /// Lets devices go on from Setup Assistant.
+    pub setup: Handle<SetupExperience>,
 }
 
 /// The settings of all actors.
@@ -182,6 +186,8 @@ pub struct Config {
     pub profiles: Arc<ProfilesConfig>,
     /// See [`DepConfig`].
     pub dep: Arc<DepConfig>,
+    /// See [`SetupConfig`].
+    pub setup: Arc<SetupConfig>,
 }
 
 /// What the edge may use: it asks actors and reads rows, and has no way to write one.
@@ -320,6 +326,7 @@ impl Parts {
             profiles: Handle::default(),
             profiled: Arc::default(),
             dep: Handle::default(),
+            setup: Handle::default(),
         };
         let agents = parts.agents.clone();
         parts.writer.listen(move |news| agents.hear(news));

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use crate::vault::{Part, Sealed, SealedColumn, Vault};
 use crate::{Reader, StoreError};
 
-pub use change::{DefaultTeams, NewToken, Standing, delete, rest, set_teams, stand, store, warn};
 pub(crate) use change::forget_team;
+pub use change::{DefaultTeams, NewToken, Standing, delete, rest, set_teams, stand, store, warn};
 
 /// [`Model::state`]: all devices are listed.
 pub const READING: i16 = 0;

@@ -45,6 +45,8 @@ pub struct Model {
     pub token_update_tally: i32,
     /// Whether the device waits in Setup Assistant.
     pub awaiting_configuration: bool,
+    /// Whether the device enrolled by itself, because its organization bought it so.
+    pub automatic: bool,
     /// The login name of a user channel's user.
     pub user_short_name: Option<String>,
     /// The full name of a user channel's user.
@@ -231,6 +233,8 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         None => Entity::insert(new_row(&message)).exec_with_returning(transaction).await?,
     };
     let enrollment_id = device.id;
+    let identity = identity::shown(transaction, &message.fingerprint).await?;
+    let automatic = identity.as_ref().is_some_and(|identity| identity.automatic);
     let (host_id, goes_on) = (message.host_id, Some(enrollment_id));
     let channels = host_lifecycle::reset(transaction, host_id, device.kind, goes_on, message.at).await?;
     Entity::update_many()
@@ -239,13 +243,14 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         .col_expr(Column::EndedAt, Expr::value(None::<i64>))
         .col_expr(Column::PushToken, Expr::value(None::<Vec<u8>>))
         .col_expr(Column::AwaitingConfiguration, false.into())
+        .col_expr(Column::Automatic, automatic.into())
         .filter(Column::Id.eq(enrollment_id))
         .exec(transaction)
         .await?;
     identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
     host_admission::describe(transaction, message.host_id, &message.description, message.at).await?;
     webhook_event::insert(transaction, &message.events).await?;
-    if let Some(team) = identity::team_of(transaction, &message.fingerprint).await? {
+    if let Some(team) = identity.and_then(|identity| identity.team_id) {
         host::join_team(transaction, message.host_id, team).await?;
     }
     read(transaction, enrollment_id).await
@@ -261,6 +266,7 @@ fn new_row(message: &Authenticated) -> ActiveModel {
         enabled: Set(false),
         token_update_tally: Set(0),
         awaiting_configuration: Set(false),
+        automatic: Set(false),
         authenticated_at: Set(Some(message.at)),
         ..Default::default()
     }
@@ -324,7 +330,8 @@ async fn token_update_in(transaction: &Transaction, vault: &Vault, message: Toke
         let secret = NewSecret { enrollment_id: id, kind, generation, value, created_at };
         enrollment_secret::insert(transaction, vault, secret).await?;
     }
-    if let Some(status) = message.mdm_status {
+    let by_itself = |status| if model.automatic && status == host::ON_MANUAL { host::ON_AUTOMATIC } else { status };
+    if let Some(status) = message.mdm_status.map(by_itself) {
         host_lifecycle::turn_on(transaction, vault, &model, status, message.at).await?;
     }
     Ok(model)

@@ -149,6 +149,16 @@ pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError
     reader.run(move |database| async move { Ok(Entity::find_by_id(id).filter(is_there()).one(&database).await?) }).await
 }
 
+/// The host with this serial number.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn by_serial(reader: &Reader, serial: String) -> Result<Option<Model>, StoreError> {
+    reader
+        .run(|database| async move { Ok(Entity::find().filter(Column::Serial.eq(serial)).one(&database).await?) })
+        .await
+}
+
 /// The host that a UUID, a serial number or a computer name means; an exact UUID counts before a serial number. Deleted ones
 /// are not found.
 ///
@@ -228,11 +238,7 @@ pub(crate) async fn join_team(transaction: &Transaction, host_id: i64, team_id: 
 }
 
 /// Puts a host into a team, or into none, whatever it is in.
-pub(crate) async fn set_team(
-    transaction: &Transaction,
-    host_id: i64,
-    team_id: Option<i64>,
-) -> Result<(), StoreError> {
+pub(crate) async fn set_team(transaction: &Transaction, host_id: i64, team_id: Option<i64>) -> Result<(), StoreError> {
     let joining = Entity::update_many().col_expr(Column::TeamId, team_id.into()).filter(Column::Id.eq(host_id));
     joining.exec(transaction).await?;
     Ok(())

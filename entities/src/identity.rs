@@ -40,6 +40,8 @@ pub struct Model {
     pub promised_uuid: Option<String>,
     /// The team that the device joins which first uses it.
     pub team_id: Option<i64>,
+    /// Whether the device proved to be one that the organization bought.
+    pub automatic: bool,
     /// When it was issued.
     pub issued_at: i64,
     /// When a device first used it.
@@ -60,9 +62,9 @@ pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Opt
     reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
 }
 
-/// The team that a device joins with this certificate.
-pub(crate) async fn team_of(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<i64>, StoreError> {
-    Ok(Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?.and_then(|row| row.team_id))
+/// The certificate with this hash, as a device uses it for the first time.
+pub(crate) async fn shown(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?)
 }
 
 /// The certificates that may speak for these enrollments: the bound ones and issued renewals.

@@ -77,6 +77,7 @@ pub mod scep;
 pub mod secret_variable;
 pub mod session;
 pub mod setup_assistant;
+pub mod setup_experience;
 pub mod store;
 pub mod target;
 pub mod team;

@@ -25,6 +25,8 @@ pub struct Model {
     pub renews_enrollment_id: Option<i64>,
     /// The team that its host joins.
     pub team_id: Option<i64>,
+    /// Whether the device proved to be one that the organization bought.
+    pub automatic: bool,
     /// When it was made.
     pub created_at: i64,
     /// When it stops working.

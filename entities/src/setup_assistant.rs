@@ -138,10 +138,10 @@ pub async fn save(
                     }
                 }
                 let team_name = team.map(|team| team.name);
-                let said = json!({ "team_id": Some(team_id).filter(|id| *id != 0), "team_name": team_name, "name": name });
+                let said =
+                    json!({ "team_id": Some(team_id).filter(|id| *id != 0), "team_name": team_name, "name": name });
                 let target = team_name.unwrap_or_else(|| "no team".to_owned());
-                let event =
-                    Event { at: by.at, actor: by.name, action: "setup_assistant.save", target, detail: name };
+                let event = Event { at: by.at, actor: by.name, action: "setup_assistant.save", target, detail: name };
                 chronicle(transaction, &vault, event, vec![Activity::new(kind, said)]).await?;
                 Ok(Some(before.is_some()))
             })

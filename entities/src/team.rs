@@ -10,7 +10,8 @@ use crate::movers::{Movers, Step};
 use crate::profile::change::By;
 use crate::vault::Vault;
 use crate::{
-    Reader, StoreError, Transaction, Writer, abm_token, enroll_secret, host, profile, setup_assistant, team_setting, user,
+    Reader, StoreError, Transaction, Writer, abm_token, enroll_secret, host, profile, setup_assistant, team_setting,
+    user,
 };
 
 /// A row of `team`.

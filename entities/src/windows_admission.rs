@@ -320,6 +320,7 @@ fn channel(host_id: i64, external_id: String, at: i64) -> enrollment::ActiveMode
         // Its first message of this kind would make an enrollment; this one is one from the beginning.
         token_update_tally: Set(1),
         awaiting_configuration: Set(false),
+        automatic: Set(false),
         authenticated_at: Set(Some(at)),
         enrolled_at: Set(Some(at)),
         ..Default::default()

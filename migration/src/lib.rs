@@ -29,6 +29,7 @@ mod m20261128_000070_create_profiles;
 mod m20261128_000075_agent_reports;
 mod m20261128_000076_create_team_settings;
 mod m20261128_000080_create_assignments;
+mod m20261128_000081_automatic_enrollment;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000075_agent_reports::Migration),
             Box::new(m20261128_000076_create_team_settings::Migration),
             Box::new(m20261128_000080_create_assignments::Migration),
+            Box::new(m20261128_000081_automatic_enrollment::Migration),
         ]
     }
 }

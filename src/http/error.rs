@@ -57,6 +57,9 @@ pub enum EnrollError {
     /// 403, with a text that the device shows.
     #[error("{0}")]
     Refused(&'static str),
+    /// 403: the device has to be updated to this version first, which it does itself (Apple, "ErrorCodeSoftwareUpdateRequired").
+    #[error("the device has to be updated to {0} first")]
+    UpdateFirst(String),
     /// 409: the server is not ready to enroll anyone.
     #[error("{0}")]
     NotReady(String),
@@ -152,7 +155,7 @@ impl ResponseError for EnrollError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Device(error) => error.status_code(),
-            Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::Refused(_) | Self::UpdateFirst(_) => StatusCode::FORBIDDEN,
             Self::NotReady(_) => StatusCode::CONFLICT,
         }
     }
@@ -164,6 +167,11 @@ impl ResponseError for EnrollError {
                 tracing::info!("an enrollment is refused: {why}");
                 HttpResponse::Forbidden().json(serde_json::json!({ "message": why }))
             }
+            Self::UpdateFirst(version) => HttpResponse::Forbidden().json(serde_json::json!({
+                "code": "com.apple.softwareupdate.required",
+                "description": format!("This device has to be updated to {version} before it can be enrolled."),
+                "details": { "OSVersion": version },
+            })),
             Self::NotReady(what) => HttpResponse::Conflict().json(serde_json::json!({ "message": what })),
         }
     }

@@ -33,6 +33,7 @@ use admin::profiles;
 use body::Budget;
 use device::agent;
 use device::apple::{mdm, wrong_method};
+use device::assigned::enroll as assigned;
 use device::enroll::profile;
 use device::scep::scep;
 use device::windows::management;
@@ -85,6 +86,7 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/mdm/apple/scep", handler: || web::to(scep) },
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
     Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/apple/enroll", handler: || web::to(assigned) },
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/api/mdm/microsoft/management", handler: || web::to(management) },

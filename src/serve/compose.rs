@@ -12,6 +12,7 @@ use actors::apns::ApnsConfig;
 use actors::authority::AuthorityConfig;
 use actors::clock::Clock;
 use actors::host::HostConfig;
+use actors::setup_experience::SetupConfig;
 use actors::supervisor::{Stop, Tree, TreeEnd, watch_panics};
 use actors::tree::{Config, Parts, TREE};
 use anyhow::Context;
@@ -265,6 +266,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
         keep_activities: settings.activities.keep.0,
         profiles: Arc::default(),
         dep: Arc::new(settings.abm.to_config()?),
+        setup: Arc::new(SetupConfig { time_limit: settings.abm.setup_time_limit.0 }),
         apns: Arc::new(ApnsConfig { url: settings.apns.url.clone(), root_certificate }),
         authority: Arc::new(AuthorityConfig {
             organization: settings.organization.clone(),
@@ -275,6 +277,7 @@ fn actor_config(settings: &Settings, bindings: &Bindings) -> anyhow::Result<Conf
             allow_legacy: scep.allow_legacy,
             separate_ra: scep.separate_ra,
             windows_poll_minutes: settings.windows.poll_minutes,
+            device_authorities: settings.abm.authorities()?,
             roots: bindings.self_made.iter().map(|made| made.ca.der().to_vec()).collect(),
         }),
         keys: Some(Arc::new(settings.key_source())),

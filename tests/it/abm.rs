@@ -49,6 +49,7 @@ impl Apple {
     pub(crate) fn set(&self, settings: &mut Settings) {
         settings.abm.url = self.service.url();
         settings.abm.root_certificate = settings.apns.root_certificate.clone();
+        settings.abm.device_authorities = settings.apns.root_certificate.clone();
         settings.abm.sync_every = Duration::from_millis(100).into();
     }
 
@@ -60,7 +61,8 @@ impl Apple {
     /// An organization with a token at the server; the token's row.
     pub(crate) async fn organization(&self, world: &World, name: &str) -> (OrganizationId, i64) {
         let organization = self.service.found(name);
-        let uploaded = upload(world, Method::POST, "/abm_tokens", &self.token(world, organization, DAY * 300).await).await;
+        let uploaded =
+            upload(world, Method::POST, "/abm_tokens", &self.token(world, organization, DAY * 300).await).await;
         assert_eq!(uploaded.status, StatusCode::OK, "{}", uploaded.json);
         (organization, uploaded.json["abm_token"]["id"].as_i64().unwrap())
     }
@@ -122,7 +124,7 @@ async fn token(world: &World, id: i64) -> Value {
 }
 
 /// Waits until a token's round came to its end with so many devices.
-async fn synced(world: &World, id: i64, devices: u64) {
+pub(crate) async fn synced(world: &World, id: i64, devices: u64) {
     eventually("the devices are synced", async || {
         let token = token(world, id).await;
         (token["device_count"] == devices && token["synced_at"].is_string()).then_some(())
@@ -134,12 +136,12 @@ async fn pending(world: &World) -> u64 {
     get(world, "/hosts/count?mdm_enrollment_status=pending").await["count"].as_u64().unwrap()
 }
 
-async fn host(world: &World, serial: &str) -> Value {
+pub(crate) async fn host(world: &World, serial: &str) -> Value {
     get(world, &format!("/hosts/identifier/{serial}")).await["host"].clone()
 }
 
 /// Which profile a device has at Apple, by its name; waits until it is the one that is expected.
-async fn assigned(apple: &Apple, serial: &str, name: &str) {
+pub(crate) async fn assigned(apple: &Apple, serial: &str, name: &str) {
     eventually(&format!("{serial} is assigned {name}"), async || {
         let known = apple.service.device(serial)?;
         let profile = apple.service.profile(known.organization, known.profile_uuid.as_deref()?)?;
@@ -152,7 +154,7 @@ fn serials(numbers: std::ops::Range<u32>) -> Vec<String> {
     facts(7, numbers).map(|facts| facts.serial_number).collect()
 }
 
-const STANDARD_NAME: &str = "Default enrollment profile";
+pub(crate) const STANDARD_NAME: &str = "Default enrollment profile";
 
 #[actix::test]
 async fn a_token_brings_expected_hosts_which_are_assigned_their_teams_profile() {
@@ -227,7 +229,8 @@ async fn teams_decide_which_profile_a_device_has() {
 async fn a_setup_assistant_profile_with_keys_of_the_servers_own_is_refused_by_name() {
     with_apple(3, async |world, _| {
         for key in ["url", "configuration_web_url", "await_device_configured", "devices"] {
-            let body = json!({ "name": "a.json", "enrollment_profile": { "profile_name": "A", key: "https://example.com" } });
+            let body =
+                json!({ "name": "a.json", "enrollment_profile": { "profile_name": "A", key: "https://example.com" } });
             let answer = ask(world, Some(&world.app.token), Method::POST, "/enrollment_profiles/automatic", body).await;
             assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
             assert!(answer.json["errors"][0]["reason"].as_str().unwrap().starts_with(key), "{}", answer.json);
@@ -271,7 +274,9 @@ async fn hosts_come_and_go_with_their_devices() {
         let first = host(world, &all[0]).await["id"].clone();
         done(world, &world.app.token, Method::DELETE, &format!("/hosts/{first}"), Value::Null).await;
         let returns = async || {
-            let found = ask(world, Some(&world.app.token), Method::GET, &format!("/hosts/identifier/{}", all[0]), Value::Null).await;
+            let found =
+                ask(world, Some(&world.app.token), Method::GET, &format!("/hosts/identifier/{}", all[0]), Value::Null)
+                    .await;
             (found.json["host"]["id"] == first).then(|| found.json["host"]["mdm"]["enrollment_status"].clone())
         };
         assert_eq!(eventually("the deleted host is expected again", returns).await, "Pending");
@@ -373,14 +378,22 @@ async fn devices_and_cursors_that_fail_are_left_alone_for_a_while() {
         synced(world, id, 2).await;
         assert_eq!(pending(world).await, 2, "what is not met any more is gone");
         assert_eq!(lists(), before + 1);
+        let synced = || apple.service.calls()["POST /devices/sync"];
+        let told = synced();
+        eventually("changes are told again", async || (synced() > told + 1).then_some(())).await;
         // A service that refuses every cursor is not asked for everything again and again.
-        apple.service.script(Target::Path("/devices/sync".into()), Fault::answer(400, "INVALID_CURSOR"), When::Chance(1.0));
+        apple.service.script(
+            Target::Path("/devices/sync".into()),
+            Fault::answer(400, "INVALID_CURSOR"),
+            When::Chance(1.0),
+        );
         eventually("all is read anew", async || (lists() > before + 1).then_some(())).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(lists() <= before + 3, "{} lists", lists() - before);
         apple.service.heal();
         world.app.running().parts.clock.advance(DAY);
-        eventually("the token is well again", async || (token(world, id).await["sync_error"] == "").then_some(())).await;
+        eventually("the token is well again", async || (token(world, id).await["sync_error"] == "").then_some(()))
+            .await;
     })
     .await;
 }

@@ -81,7 +81,8 @@ async fn step(world: &mut World, apple: &Apple, model: &mut Model, chance: &mut 
     match (chance.below(16), from) {
         (0..5, None) => {
             let many = chance.below(12) as u32;
-            let new: Vec<u32> = (number..DEVICES.min(number + many)).filter(|one| !model.owners.contains_key(one)).collect();
+            let new: Vec<u32> =
+                (number..DEVICES.min(number + many)).filter(|one| !model.owners.contains_key(one)).collect();
             let bought = new.iter().flat_map(|one| facts(7, *one..one + 1));
             apple.service.add_devices(model.organizations[to].0, bought);
             model.owners.extend(new.into_iter().map(|one| (one, to)));
@@ -95,7 +96,9 @@ async fn step(world: &mut World, apple: &Apple, model: &mut Model, chance: &mut 
             apple.service.move_devices(here, there, &[model.serials[number as usize].clone()]);
             model.owners.insert(number, 1 - owner);
         }
-        (4, Some(owner)) => apple.service.tag_device(model.organizations[owner].0, &model.serials[number as usize], "tag"),
+        (4, Some(owner)) => {
+            apple.service.tag_device(model.organizations[owner].0, &model.serials[number as usize], "tag")
+        }
         (5, _) => {
             let mischief = Mischief { duplicated: 0.3, repeated_late: 0.3, shuffled: true };
             apple.service.set_mischief(model.organizations[to].0, mischief);
@@ -214,17 +217,20 @@ async fn settle(world: &World, apple: &Apple, model: &Model, seed: u64) {
 async fn differs(world: &World, apple: &Apple, model: &Model) -> Vec<String> {
     let listed = ask(world, Some(&world.app.token), Method::GET, "/hosts?per_page=100", Value::Null).await.json;
     let listed = listed["hosts"].as_array().cloned().unwrap_or_default();
-    let hosts: BTreeMap<&str, &Value> = listed.iter().map(|host| (host["hardware_serial"].as_str().unwrap(), host)).collect();
+    let hosts: BTreeMap<&str, &Value> =
+        listed.iter().map(|host| (host["hardware_serial"].as_str().unwrap(), host)).collect();
     let owned: BTreeSet<&str> = model.owners.keys().map(|number| model.serials[*number as usize].as_str()).collect();
     let there: BTreeSet<&str> = hosts.keys().copied().collect();
-    let mut differences: Vec<String> = owned.symmetric_difference(&there).map(|serial| format!("host {serial}")).collect();
+    let mut differences: Vec<String> =
+        owned.symmetric_difference(&there).map(|serial| format!("host {serial}")).collect();
     for (number, owner) in &model.owners {
         let serial = &model.serials[*number as usize];
         let Some(host) = hosts.get(serial.as_str()) else { continue };
         let wanted = &model.teams[&host["team_id"].as_i64().unwrap_or(0)];
         let known = apple.service.device(serial);
         let organization = model.organizations[*owner].0;
-        let profile = known.as_ref().and_then(|known| apple.service.profile(organization, known.profile_uuid.as_deref()?));
+        let profile =
+            known.as_ref().and_then(|known| apple.service.profile(organization, known.profile_uuid.as_deref()?));
         if profile.as_ref().is_none_or(|profile| profile["profile_name"] != *wanted) {
             differences.push(format!("{serial} has {profile:?} instead of {wanted}"));
         }

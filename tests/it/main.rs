@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod abm;
+mod abm_enroll;
 mod abm_random;
 mod activities;
 mod agent_bridge;

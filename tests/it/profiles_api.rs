@@ -64,9 +64,8 @@ pub(crate) fn form_of(fields: &[(&str, &str)], file: Option<(&str, &str, &[u8])>
         form.extend(head.into_bytes());
     }
     if let Some((field, name, content)) = file {
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n"
-        );
+        let head =
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n");
         form.extend(head.into_bytes());
         form.extend_from_slice(content);
         form.extend_from_slice(b"\r\n");

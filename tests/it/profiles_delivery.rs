@@ -29,7 +29,7 @@ async fn get(world: &World, path: &str) -> Value {
 }
 
 /// A profile with one setting.
-fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
+pub(crate) fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
     let payload = Payload {
         payload_type: "com.apple.wifi.managed".into(),
         identifier: format!("com.example.{name}.wifi"),
@@ -42,7 +42,7 @@ fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
 }
 
 /// Replaces what a team has.
-async fn replace(world: &World, team: Option<i64>, profiles: &[(&str, Vec<u8>, Value)]) {
+pub(crate) async fn replace(world: &World, team: Option<i64>, profiles: &[(&str, Vec<u8>, Value)]) {
     let profiles: Vec<Value> = profiles
         .iter()
         .map(|(name, body, labels)| {
@@ -72,7 +72,7 @@ async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
 }
 
 /// What the device has of the admin's profiles: identifier → setting.
-fn has(device: &Device) -> Vec<(String, String)> {
+pub(crate) fn has(device: &Device) -> Vec<(String, String)> {
     let profiles = device.contents().profiles.iter().skip(1);
     let setting = |profile: &Profile| {
         profile.payloads[0].settings.get("Password").and_then(|value| value.as_string()).map(str::to_owned)

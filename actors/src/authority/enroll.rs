@@ -105,12 +105,22 @@ async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) 
         Entitlement::Admin(name) => (name, None),
         Entitlement::EnrollSecret(secret) => of_secret(desk, &secret).await?,
     };
+    let to = Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, team_id, automatic: false };
+    signed_profile(desk, keys, to, by).await
+}
+
+/// An enrollment profile with a challenge for this device.
+pub(super) async fn signed_profile(
+    desk: &Desk,
+    keys: std::sync::Arc<Keys>,
+    to: Promise,
+    by: String,
+) -> Answer<Vec<u8>> {
     let certificates = push_certificate::list(&desk.reader).await?;
     let newest = certificates.iter().max_by_key(|certificate| certificate.updated_at);
     let Some(topic) = newest.map(|certificate| certificate.topic.clone()) else {
         return Err(Refusal::Conflict("there is no push certificate yet: upload one with PUT /v1/pushcert".into()));
     };
-    let to = Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, team_id };
     let challenge = promise(desk, to, by).await?;
     let profile = profile(desk, &keys, &topic, challenge)?;
     desk.work(move || sign_attached(&profile, &keys.profiles, &keys.chain())).await?.map_err(Refusal::soon)
@@ -125,10 +135,12 @@ pub(super) async fn of_secret(desk: &Desk, secret: &str) -> Answer<(String, Opti
 }
 
 /// Whom a challenge is for, as far as that is known, and the team that it leads to.
-struct Promise {
-    serial: Option<String>,
-    uuid: Option<String>,
-    team_id: Option<i64>,
+pub(super) struct Promise {
+    pub(super) serial: Option<String>,
+    pub(super) uuid: Option<String>,
+    pub(super) team_id: Option<i64>,
+    /// Whether the device proved to be one that the organization bought.
+    pub(super) automatic: bool,
 }
 
 /// Makes a challenge; only its hash is stored.
@@ -140,6 +152,7 @@ async fn promise(desk: &Desk, to: Promise, by: String) -> Answer<String> {
         promised_serial: to.serial,
         promised_uuid: to.uuid,
         team_id: to.team_id,
+        automatic: to.automatic,
         renews_enrollment_id: None,
         created_at: now.millis(),
         expires_at: now.plus(desk.config.challenge_validity).millis(),

@@ -3,6 +3,7 @@
 //!
 //! Cryptography runs on the I/O runtime's blocking threads; the actor itself only hands it out and counts it.
 
+pub mod assigned;
 pub mod enroll;
 mod keys;
 pub mod scep;
@@ -49,6 +50,8 @@ pub struct AuthorityConfig {
     pub separate_ra: bool,
     /// How often Windows devices ask for work, in minutes.
     pub windows_poll_minutes: u32,
+    /// The authorities whose devices are believed to be Apple's.
+    pub device_authorities: Vec<Certificate>,
     /// Root certificates (DER) that profiles tell devices to trust, for a server with a self-made TLS certificate.
     pub roots: Vec<Vec<u8>>,
 }
@@ -89,6 +92,7 @@ impl Default for AuthorityConfig {
             allow_legacy: false,
             separate_ra: false,
             windows_poll_minutes: 1,
+            device_authorities: protocol::apple::dep::machine_info::apple_authorities(),
             roots: Vec::new(),
         }
     }
@@ -150,6 +154,7 @@ fn issued(certificate: &Certificate, renews: Option<i64>, now: Timestamp) -> ide
         promised_serial: None,
         promised_uuid: None,
         team_id: None,
+        automatic: false,
         issued_at: now.millis(),
         bound_at: None,
     }

@@ -100,7 +100,8 @@ impl Desk {
 
     /// Opens a token, asks Apple whose it is, and stores it.
     async fn store(&self, store: StoreToken) -> Answer<abm_token::Model> {
-        let no_key = || Refusal::Invalid("there is no key pair yet: get the public key, and upload it at Apple first".into());
+        let no_key =
+            || Refusal::Invalid("there is no key pair yet: get the public key, and upload it at Apple first".into());
         let key = self.key().await?.ok_or_else(no_key)?;
         let signer = Signer::from_pem(key.certificate.as_bytes(), &key.open(self.reader.vault())?);
         let signer = signer.map_err(Refusal::soon)?;

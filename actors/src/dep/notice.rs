@@ -29,10 +29,16 @@ impl Desk {
         let now = self.clock.now();
         for token in tokens {
             let ends_at = Timestamp::from_millis(token.expires_at);
-            let Some(days) = due(ends_at, now).filter(|days| token.warned_days == 0 || *days < token.warned_days) else {
+            let Some(days) = due(ends_at, now).filter(|days| token.warned_days == 0 || *days < token.warned_days)
+            else {
                 continue;
             };
-            tracing::warn!(abm_token.id = token.id, "the server token of {} ends at {}: renew it", token.organization, ends_at.to_rfc3339());
+            tracing::warn!(
+                abm_token.id = token.id,
+                "the server token of {} ends at {}: renew it",
+                token.organization,
+                ends_at.to_rfc3339()
+            );
             let letters = self.letters(&ending(token, &self.people_url)).await?;
             abm_token::warn(&self.writer, token.id, days, letters, now.millis()).await?;
             self.mailer.tell(mailer::Look);
@@ -81,13 +87,16 @@ fn ending(token: &abm_token::Model, server: &str) -> Notice {
 pub(super) fn refused(token: &abm_token::Model, standing: i16, server: &str) -> Notice {
     let organization = &token.organization;
     let (subject, what) = if standing == TERMS_EXPIRED {
-        let what = "An administrator of Apple Business Manager has to sign in there and accept the new terms and conditions.";
+        let what =
+            "An administrator of Apple Business Manager has to sign in there and accept the new terms and conditions.";
         (format!("Apple's terms have to be accepted for {organization}"), what)
     } else {
         let what = "Download a new token in Apple Business Manager, and renew it in Rookery.";
         (format!("Apple does not take the token of {organization} any more"), what)
     };
-    let text = format!("{subject} ({server}). Until then, devices are not synced, and new ones do not enroll by themselves.\n\n{what}\n");
+    let text = format!(
+        "{subject} ({server}). Until then, devices are not synced, and new ones do not enroll by themselves.\n\n{what}\n"
+    );
     Notice { subject, text }
 }
 

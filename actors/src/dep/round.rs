@@ -167,11 +167,7 @@ impl Round<'_> {
 
     /// What a team's profile is called at the service, where it is defined first if it is not. `None` when the service refuses it
     /// and no earlier one is known.
-    async fn defined(
-        &self,
-        team_id: i64,
-        known: Option<&definition::Model>,
-    ) -> Result<Option<String>, RoundError> {
+    async fn defined(&self, team_id: i64, known: Option<&definition::Model>) -> Result<Option<String>, RoundError> {
         let profile = self.wanted(team_id).await?;
         let before = known.and_then(|known| known.profile_uuid.clone());
         if let Some(known) = known.filter(|known| known.digest == profile.digest)
@@ -218,8 +214,7 @@ impl Round<'_> {
         loop {
             let wanted = (team_id, profile_uuid.to_owned());
             let reader = &self.desk.reader;
-            let serials =
-                dep_device::to_assign(reader, self.token_id, wanted, self.now(), ASSIGNED_AT_ONCE).await?;
+            let serials = dep_device::to_assign(reader, self.token_id, wanted, self.now(), ASSIGNED_AT_ONCE).await?;
             if serials.is_empty() {
                 return Ok(());
             }

@@ -161,7 +161,8 @@ impl Service {
         header.set_sensitive(true);
         let request = self.client.get(url).header(AUTHORIZATION, header).header(VERSION_HEADER, PROTOCOL_VERSION);
         let body = self.read(request.send().await?, true).await?;
-        HeaderValue::from_str(&answers::session(&body)?).map_err(|_| broken("the session of Apple's service cannot be sent"))
+        HeaderValue::from_str(&answers::session(&body)?)
+            .map_err(|_| broken("the session of Apple's service cannot be sent"))
     }
 
     /// The body of an answer with status 200.
@@ -171,7 +172,9 @@ impl Service {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(CallError::Broken("the answer of Apple's device assignment service is too long".to_owned()));
+                return Err(CallError::Broken(
+                    "the answer of Apple's device assignment service is too long".to_owned(),
+                ));
             }
             body.extend_from_slice(&chunk);
         }

@@ -123,7 +123,6 @@ fn host_of(candidate: &Candidate) -> profiles::Host {
     profiles::Host {
         device: device.map(|row| row.id),
         user: user.map(|row| row.id),
-        is_awaiting: device.is_some_and(|row| row.awaiting_configuration),
         profiles: candidate.rows.iter().map(|row| profile_of(row, candidate)).collect(),
     }
 }

@@ -92,7 +92,11 @@ pub async fn store(writer: &Writer, new: NewToken, by: String) -> Result<Model, 
                         Entity::update_many().set(row).filter(Column::Id.eq(id)).exec(transaction).await?;
                         Entity::find_by_id(id).one(transaction).await?
                     }
-                    _ => Some(Entity::insert(first(row, new.server_uuid, created_at)).exec_with_returning(transaction).await?),
+                    _ => Some(
+                        Entity::insert(first(row, new.server_uuid, created_at))
+                            .exec_with_returning(transaction)
+                            .await?,
+                    ),
                 };
                 let stored = stored.ok_or_else(|| StoreError::NotApplied("the token was not stored".into()))?;
                 let kind = if is_new { "added_abm_token" } else { "renewed_abm_token" };
@@ -126,7 +130,9 @@ fn check(new: &NewToken, there: Option<&Model>) -> Result<(), StoreError> {
     match (new.renews, there) {
         (None, Some(_)) => conflict("this server's token is there already: renew it instead"),
         (Some(id), Some(row)) if row.id == id => Ok(()),
-        (Some(_), _) => conflict("the token is of another server in Apple Business Manager: download the one of the same server"),
+        (Some(_), _) => {
+            conflict("the token is of another server in Apple Business Manager: download the one of the same server")
+        }
         (None, None) => Ok(()),
     }
 }

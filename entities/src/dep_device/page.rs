@@ -162,7 +162,9 @@ pub async fn expect_these(writer: &Writer, token_id: i64, serials: Vec<String>, 
     writer
         .run((token_id, serials, at), |transaction, (token_id, serials, at)| {
             Box::pin(async move {
-                let Some(token) = abm_token::Entity::find_by_id(token_id).one(transaction).await? else { return Ok(()) };
+                let Some(token) = abm_token::Entity::find_by_id(token_id).one(transaction).await? else {
+                    return Ok(());
+                };
                 let these = Entity::find().filter(of_token(token_id)).filter(Column::Serial.is_in(serials));
                 expect(transaction, &token, &these.all(transaction).await?, at).await
             })

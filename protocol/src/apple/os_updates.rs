@@ -51,6 +51,15 @@ impl Platform {
         }
     }
 
+    /// What hosts of this platform are called in rows.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MacOs => "darwin",
+            Self::Ios => "ios",
+            Self::IpadOs => "ipados",
+        }
+    }
+
     /// The name of the setting.
     pub const fn setting(self) -> &'static str {
         match self {
@@ -130,9 +139,28 @@ impl OsUpdates {
     }
 }
 
+/// Whether a version comes before another one, number by number; what is missing is 0, and what is no number ends it.
+pub fn is_older(version: &str, than: &str) -> bool {
+    let numbers = |text: &str| -> [u64; 3] {
+        let mut numbers = [0; 3];
+        let parts = text.split(|one: char| !one.is_ascii_digit()).map_while(|part| part.parse().ok());
+        numbers.iter_mut().zip(parts).for_each(|(place, number)| *place = number);
+        numbers
+    };
+    numbers(version) < numbers(than)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_compared_number_by_number() {
+        for (older, newer) in [("15", "15.0.1"), ("15.9", "15.10"), ("9.9.9", "10"), ("", "1"), ("15.1 (a)", "15.2")] {
+            assert!(is_older(older, newer) && !is_older(newer, older), "{older} {newer}");
+        }
+        assert!(!is_older("15", "15.0") && !is_older("15.0", "15"));
+    }
 
     #[test]
     fn versions_and_days_are_checked() {

@@ -114,8 +114,6 @@ pub struct Host {
     pub device: Option<i64>,
     /// The channel of the user whom the server manages, while it may be sent commands.
     pub user: Option<i64>,
-    /// Whether the device waits in Setup Assistant.
-    pub is_awaiting: bool,
     /// What it shall have and lose.
     pub profiles: Vec<Profile>,
 }

@@ -5,8 +5,6 @@ use super::{Host, Kind, Operation, Profile, Scope, Status, UnderWay};
 /// Why a profile is held.
 const NOT_ENROLLED: &str = "The host cannot be sent commands: it is not enrolled.";
 /// Why a profile is held.
-const IN_SETUP: &str = "The host is in Setup Assistant; settings follow when that is done.";
-/// Why a profile is held.
 const NO_USER: &str = "The host has no user whom this server manages; settings for users follow when it has one.";
 /// Why a profile is held.
 const UNDER_WAY: &str = "The host has an earlier version under way and has not answered yet.";
@@ -137,9 +135,6 @@ impl Profile {
     /// The channel that it goes through, or why it goes through none now.
     fn channel(&self, host: &Host) -> Result<i64, &'static str> {
         let device = host.device.ok_or(NOT_ENROLLED)?;
-        if host.is_awaiting {
-            return Err(IN_SETUP);
-        }
         match (self.kind, self.scope) {
             (Kind::Mobileconfig, Scope::User) => host.user.ok_or(NO_USER),
             _ => Ok(device),

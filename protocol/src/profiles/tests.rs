@@ -18,7 +18,7 @@ fn profile(id: i64, identifier: &str, operation: Operation) -> Profile {
 }
 
 fn host(profiles: Vec<Profile>) -> Host {
-    Host { device: Some(1), user: None, is_awaiting: false, profiles }
+    Host { device: Some(1), user: None, profiles }
 }
 
 fn command(entry: i64, is_with_device: bool) -> UnderWay {
@@ -69,9 +69,7 @@ fn what_waits_is_taken_back_and_what_the_device_has_is_waited_for() {
 }
 
 #[test]
-fn nothing_goes_to_a_host_in_setup_assistant_or_to_a_user_who_is_not_there() {
-    let in_setup = Host { is_awaiting: true, ..host(vec![profile(1, "a", Operation::Install)]) };
-    assert_eq!(plan(&in_setup).hold.len(), 1);
+fn nothing_goes_to_a_host_that_is_not_enrolled_or_to_a_user_who_is_not_there() {
     let gone = Host { device: None, ..host(vec![profile(1, "a", Operation::Install)]) };
     assert_eq!(plan(&gone).hold.len(), 1);
     let of_user = Profile { scope: Scope::User, ..profile(1, "a", Operation::Install) };
@@ -120,12 +118,12 @@ proptest! {
     #[test]
     fn every_unsent_profile_has_exactly_one_fate(
         mut profiles in proptest::collection::vec(any_profile(), 0..8),
-        device in any::<bool>(), user in any::<bool>(), is_awaiting in any::<bool>(),
+        device in any::<bool>(), user in any::<bool>(),
     ) {
         for (id, profile) in (1..).zip(&mut profiles) {
             profile.id = id;
         }
-        let host = Host { device: device.then_some(1), user: user.then_some(2), is_awaiting, profiles };
+        let host = Host { device: device.then_some(1), user: user.then_some(2), profiles };
         let plan = plan(&host);
         for profile in &host.profiles {
             let fates = plan.send.iter().filter(|send| send.profile == profile.id).count()

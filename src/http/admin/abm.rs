@@ -81,7 +81,8 @@ pub async fn renew(
 async fn file(request: &HttpRequest, payload: Payload, edge: &AdminEdge) -> Result<Bytes, ApiError> {
     let form = Form::read(request, &edge.budget, payload, MAX_FORM_BYTES).await?;
     let file = form.into_fields().into_iter().find(|field| field.name == "token");
-    file.map(|field| field.content).ok_or_else(|| ApiError::bad_request("send the token's file (.p7m) as the field token"))
+    file.map(|field| field.content)
+        .ok_or_else(|| ApiError::bad_request("send the token's file (.p7m) as the field token"))
 }
 
 async fn store(edge: &AdminEdge, store: StoreToken) -> Result<HttpResponse, ApiError> {
@@ -100,8 +101,7 @@ pub async fn set_teams(
     let id = id.into_inner().1;
     found(&edge.front.reader, id).await?;
     let some = |team: Option<i64>| team.filter(|id| *id != 0);
-    let teams =
-        DefaultTeams { macos: some(macos_team_id), ios: some(ios_team_id), ipados: some(ipados_team_id) };
+    let teams = DefaultTeams { macos: some(macos_team_id), ios: some(ios_team_id), ipados: some(ipados_team_id) };
     let token = edge.front.dep.ask(SetTeams { id, teams, asked_by: admin.name.clone() }, DEADLINE).await?;
     Ok(HttpResponse::Ok().json(json!({ "abm_token": show(&edge, &token).await? })))
 }

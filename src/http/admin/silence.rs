@@ -97,6 +97,7 @@ mod tests {
             push_dead_at,
             token_update_tally: 1,
             awaiting_configuration: false,
+            automatic: false,
             user_short_name: None,
             user_long_name: None,
             authenticated_at: None,

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod apple;
+pub mod assigned;
 pub mod enroll;
 pub mod scep;
 pub mod windows;

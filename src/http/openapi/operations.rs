@@ -6,9 +6,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::http::admin::{
-    abm, activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment, gitops,
-    host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, os_updates, profiles,
-    setup_assistant, sign_in, teams, tokens, users, webhooks, windows_tokens,
+    abm, activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment,
+    gitops, host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, os_updates,
+    profiles, setup_assistant, sign_in, teams, tokens, users, webhooks, windows_tokens,
 };
 
 /// One way to use the API.

@@ -35,6 +35,7 @@ mod enroll;
 mod execute;
 mod profile;
 mod session;
+mod setup_assistant;
 
 pub use channel::{ChannelNo, OnPush, PushTarget, User, UserKind};
 use channel::{ChannelState, Pushes};

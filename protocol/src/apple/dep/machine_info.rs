@@ -26,6 +26,15 @@ pub const MAX_MACHINE_INFO_BYTES: usize = 64 * 1024;
 /// The longest chain from a device's certificate to an anchor, both counted.
 const MAX_CHAIN: usize = 4;
 
+/// The authority that Apple's devices have their identities of, as Apple publishes it ("Over-the-Air Profile Delivery and
+/// Configuration"). It ended in 2014, and devices still get certificates of it.
+const APPLE_IPHONE_DEVICE_CA: &[u8] = include_bytes!("apple_iphone_device_ca.pem");
+
+/// The authorities whose devices are Apple's.
+pub fn apple_authorities() -> Vec<Certificate> {
+    Certificate::from_pem(APPLE_IPHONE_DEVICE_CA).into_iter().collect()
+}
+
 /// What a device says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineInfo {
@@ -183,6 +192,14 @@ mod tests {
             ("NEW", 7.into()),
         ];
         plist::to_xml(&Value::Dictionary(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
+    }
+
+    #[test]
+    fn apples_authority_is_the_one_that_apple_publishes() {
+        let authorities = apple_authorities();
+        let known = "76f27d00e1333bc88de0e2916c38c9a7f2b75774c25a794c092a80e3c4c66cce";
+        assert_eq!(authorities.len(), 1);
+        assert_eq!(crate::pki::hex(authorities[0].fingerprint().as_bytes()), known);
     }
 
     fn anchors() -> Vec<Certificate> {

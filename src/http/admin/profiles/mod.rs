@@ -31,7 +31,12 @@ use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 
 /// The team that a request names: by number or by name, neither for hosts of none. 0 is Fleet's number for these, here and in rows.
-pub(super) async fn team_of(admin: &Admin, edge: &AdminEdge, id: Option<i64>, name: Option<String>) -> Result<i64, ApiError> {
+pub(super) async fn team_of(
+    admin: &Admin,
+    edge: &AdminEdge,
+    id: Option<i64>,
+    name: Option<String>,
+) -> Result<i64, ApiError> {
     let unknown = || ApiError::not_found("Team was not found in the datastore");
     match (id.filter(|id| *id != 0), name) {
         (Some(_), Some(_)) => Err(ApiError::invalid("team_id", "name a team by team_id or by team_name, not by both")),

@@ -34,8 +34,13 @@ impl Device {
     /// # Errors
     /// There is no reply, the server refuses, or the profile is not one that a device takes (a finding).
     pub async fn fetch_profile(&mut self, url: &str) -> Result<EnrollmentProfile, DeviceError> {
-        let request = Request::new(Method::GET, url, Bytes::new()).with_header(USER_AGENT, AGENT_BEFORE);
-        let reply = self.wire.send(&request.with_header(ACCEPT, "*/*")).await?;
+        self.ask_for_profile(Request::new(Method::GET, url, Bytes::new())).await
+    }
+
+    /// Asks for the enrollment profile in this way, and keeps it.
+    pub(super) async fn ask_for_profile(&mut self, request: Request) -> Result<EnrollmentProfile, DeviceError> {
+        let request = request.with_header(USER_AGENT, AGENT_BEFORE).with_header(ACCEPT, "*/*");
+        let reply = self.wire.send(&request).await?;
         match reply.status {
             200 => {}
             status @ (429 | 500..) => return Err(DeviceError::Busy { status, after: reply.retry_after() }),
