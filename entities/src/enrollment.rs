@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 use crate::enrollment_secret::{self, NewSecret};
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
-use crate::{Reader, StoreError, Transaction, Writer, host, host_admission, host_lifecycle, identity};
+use crate::{
+    Reader, StoreError, Transaction, Writer, host, host_admission, host_idp_account, host_lifecycle, identity,
+};
 
 /// A row of `enrollment`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -245,9 +247,12 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
     identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
     host_admission::describe(transaction, message.host_id, &message.description, message.at).await?;
     webhook_event::insert(transaction, &message.events).await?;
-    if let Some(team) = identity::team_of(transaction, &message.fingerprint).await? {
+    let promised = identity::read(transaction, &message.fingerprint).await?;
+    let (team, account) = promised.map(|row| (row.team_id, row.account_uuid)).unwrap_or_default();
+    if let Some(team) = team {
         host::join_team(transaction, message.host_id, team).await?;
     }
+    host_idp_account::link(transaction, message.host_id, account, message.at).await?;
     read(transaction, enrollment_id).await
 }
 

@@ -40,6 +40,8 @@ pub struct Model {
     pub promised_uuid: Option<String>,
     /// The team that the device joins which first uses it.
     pub team_id: Option<i64>,
+    /// The account at an identity provider whose owner the device belongs to which first uses it.
+    pub account_uuid: Option<String>,
     /// When it was issued.
     pub issued_at: i64,
     /// When a device first used it.
@@ -60,9 +62,9 @@ pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Opt
     reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
 }
 
-/// The team that a device joins with this certificate.
-pub(crate) async fn team_of(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<i64>, StoreError> {
-    Ok(Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?.and_then(|row| row.team_id))
+/// The identity with this certificate hash, within a transaction.
+pub(crate) async fn read(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?)
 }
 
 /// The certificates that may speak for these enrollments: the bound ones and issued renewals.

@@ -25,6 +25,8 @@ pub struct Model {
     pub renews_enrollment_id: Option<i64>,
     /// The team that its host joins.
     pub team_id: Option<i64>,
+    /// Who enrolls the device: an account at an identity provider.
+    pub account_uuid: Option<String>,
     /// When it was made.
     pub created_at: i64,
     /// When it stops working.

@@ -28,6 +28,7 @@ mod m20261128_000060_create_windows;
 mod m20261128_000070_create_profiles;
 mod m20261128_000075_agent_reports;
 mod m20261128_000076_create_team_settings;
+mod m20261128_000090_create_idp_accounts;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000070_create_profiles::Migration),
             Box::new(m20261128_000075_agent_reports::Migration),
             Box::new(m20261128_000076_create_team_settings::Migration),
+            Box::new(m20261128_000090_create_idp_accounts::Migration),
         ]
     }
 }

@@ -29,7 +29,7 @@ async fn get(world: &World, path: &str) -> Value {
 }
 
 /// A profile with one setting.
-fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
+pub(crate) fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
     let payload = Payload {
         payload_type: "com.apple.wifi.managed".into(),
         identifier: format!("com.example.{name}.wifi"),
@@ -42,7 +42,7 @@ fn profile(name: &str, setting: &str, scope: Option<Scope>) -> Vec<u8> {
 }
 
 /// Replaces what a team has.
-async fn replace(world: &World, team: Option<i64>, profiles: &[(&str, Vec<u8>, Value)]) {
+pub(crate) async fn replace(world: &World, team: Option<i64>, profiles: &[(&str, Vec<u8>, Value)]) {
     let profiles: Vec<Value> = profiles
         .iter()
         .map(|(name, body, labels)| {
@@ -58,7 +58,7 @@ async fn replace(world: &World, team: Option<i64>, profiles: &[(&str, Vec<u8>, V
 }
 
 /// What the host's page says of its profiles: name → status.
-async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
+pub(crate) async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
     let id = world.host(device).await["id"].as_i64().unwrap();
     let host = get(world, &format!("/hosts/{id}")).await;
     let mut shown: Vec<(String, String)> = host["host"]["mdm"]["profiles"]
@@ -72,7 +72,7 @@ async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
 }
 
 /// What the device has of the admin's profiles: identifier → setting.
-fn has(device: &Device) -> Vec<(String, String)> {
+pub(crate) fn has(device: &Device) -> Vec<(String, String)> {
     let profiles = device.contents().profiles.iter().skip(1);
     let setting = |profile: &Profile| {
         profile.payloads[0].settings.get("Password").and_then(|value| value.as_string()).map(str::to_owned)
@@ -83,12 +83,12 @@ fn has(device: &Device) -> Vec<(String, String)> {
     has
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
 }
 
 /// Lets a device work until its page says this.
-async fn until(world: &World, device: &mut Device, expected: &[(&str, &str)]) {
+pub(crate) async fn until(world: &World, device: &mut Device, expected: &[(&str, &str)]) {
     let expected = pairs(expected);
     for _ in 0..100 {
         device.work(DEVICE).await.unwrap();

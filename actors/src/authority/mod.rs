@@ -5,6 +5,7 @@
 
 pub mod enroll;
 mod keys;
+pub mod reference;
 pub mod scep;
 pub mod windows;
 
@@ -150,6 +151,7 @@ fn issued(certificate: &Certificate, renews: Option<i64>, now: Timestamp) -> ide
         promised_serial: None,
         promised_uuid: None,
         team_id: None,
+        account_uuid: None,
         issued_at: now.millis(),
         bound_at: None,
     }

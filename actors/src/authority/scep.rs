@@ -50,6 +50,7 @@ struct Title {
     promised_serial: Option<String>,
     promised_uuid: Option<String>,
     team_id: Option<i64>,
+    account_uuid: Option<String>,
 }
 
 impl Handler<PkiOperation> for Authority {
@@ -152,6 +153,7 @@ async fn title_of(desk: &Desk, request: &Request, now: Timestamp) -> Result<Titl
         promised_serial: promise.promised_serial,
         promised_uuid: promise.promised_uuid,
         team_id: promise.team_id,
+        account_uuid: promise.account_uuid,
     })
 }
 
@@ -183,6 +185,7 @@ fn identity_row(certificate: &Certificate, title: &Title, now: Timestamp) -> ide
         promised_serial: title.promised_serial.clone(),
         promised_uuid: title.promised_uuid.clone(),
         team_id: title.team_id,
+        account_uuid: title.account_uuid.clone(),
         ..issued(certificate, title.renews.map(|row| row.0), now)
     }
 }

@@ -235,6 +235,7 @@ async fn issue(writer: &entities::Writer, number: usize) {
             promised_serial: None,
             promised_uuid: None,
             team_id: None,
+            account_uuid: None,
             issued_at: at,
             bound_at: None,
         };

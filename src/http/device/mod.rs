@@ -4,5 +4,6 @@ pub mod agent;
 pub mod apple;
 pub mod enroll;
 pub mod scep;
+pub mod sso;
 pub mod windows;
 pub mod windows_enroll;
