@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 use crate::enrollment_secret::{self, NewSecret};
 use crate::vault::Vault;
 use crate::webhook_event::{self, NewEvent};
-use crate::{Reader, StoreError, Transaction, Writer, host, host_admission, host_lifecycle, identity};
+use crate::{
+    Reader, StoreError, Transaction, Writer, host, host_admission, host_idp_account, host_lifecycle, identity,
+};
 
 /// A row of `enrollment`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -233,7 +235,7 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
         None => Entity::insert(new_row(&message)).exec_with_returning(transaction).await?,
     };
     let enrollment_id = device.id;
-    let identity = identity::shown(transaction, &message.fingerprint).await?;
+    let identity = identity::read(transaction, &message.fingerprint).await?;
     let automatic = identity.as_ref().is_some_and(|identity| identity.automatic);
     let (host_id, goes_on) = (message.host_id, Some(enrollment_id));
     let channels = host_lifecycle::reset(transaction, host_id, device.kind, goes_on, message.at).await?;
@@ -250,9 +252,11 @@ async fn authenticate_in(transaction: &Transaction, message: Authenticated) -> R
     identity::bind(transaction, &message.fingerprint, enrollment_id, &channels, message.at).await?;
     host_admission::describe(transaction, message.host_id, &message.description, message.at).await?;
     webhook_event::insert(transaction, &message.events).await?;
-    if let Some(team) = identity.and_then(|identity| identity.team_id) {
+    let (team, account) = identity.map(|row| (row.team_id, row.account_uuid)).unwrap_or_default();
+    if let Some(team) = team {
         host::join_team(transaction, message.host_id, team).await?;
     }
+    host_idp_account::link(transaction, message.host_id, account, message.at).await?;
     read(transaction, enrollment_id).await
 }
 

@@ -12,7 +12,7 @@ use crate::activity::{self, Activity, chronicle};
 use crate::audit::Event;
 use crate::host::{self, Column, Description, Entity, Model, OFF, PENDING};
 use crate::news::{self, News};
-use crate::{StoreError, Transaction, Writer, agent, enrollment, label, team};
+use crate::{StoreError, Transaction, Writer, agent, enrollment, host_idp_account, label, team};
 
 /// Devices that an admin knows, before they spoke to us.
 #[derive(Clone, Debug)]
@@ -223,6 +223,7 @@ pub(crate) async fn absorb(
     agent::hand_over(transaction, other.id, keep.id).await?;
     label::change::hand_over(transaction, other.id, keep.id).await?;
     activity::hand_over(transaction, other.id, keep.id).await?;
+    host_idp_account::hand_over(transaction, other.id, keep.id).await?;
     Entity::delete_by_id(other.id).exec(transaction).await?;
     keep.uuid = keep.uuid.or(other.uuid);
     keep.team_id = keep.team_id.or(other.team_id);

@@ -26,7 +26,8 @@ use crate::news::{self, News};
 use crate::queue_entry::{self, CANCELLED, held};
 use crate::vault::Vault;
 use crate::{
-    StoreError, Transaction, agent, declarative_status, enrollment, held_command, host_action, host_profile, label,
+    StoreError, Transaction, agent, declarative_status, enrollment, held_command, host_action, host_idp_account,
+    host_profile, label,
 };
 
 /// Numbers that one statement names.
@@ -149,6 +150,7 @@ pub(crate) async fn delete(
         label::change::forget_hosts(transaction, &ids).await?;
         agent::forget(transaction, &ids).await?;
         host_profile::forget(transaction, &ids).await?;
+        host_idp_account::forget(transaction, &ids).await?;
     }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub struct Model {
     pub team_id: Option<i64>,
     /// Whether the device proved to be one that the organization bought.
     pub automatic: bool,
+    /// The account at an identity provider whose owner the device belongs to which first uses it.
+    pub account_uuid: Option<String>,
     /// When it was issued.
     pub issued_at: i64,
     /// When a device first used it.
@@ -62,8 +64,8 @@ pub async fn by_fingerprint(reader: &Reader, fingerprint: Vec<u8>) -> Result<Opt
     reader.run(move |database| async move { Ok(Entity::find_by_id(fingerprint).one(&database).await?) }).await
 }
 
-/// The certificate with this hash, as a device uses it for the first time.
-pub(crate) async fn shown(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<Model>, StoreError> {
+/// The identity with this certificate hash, within a transaction.
+pub(crate) async fn read(transaction: &Transaction, fingerprint: &[u8]) -> Result<Option<Model>, StoreError> {
     Ok(Entity::find_by_id(fingerprint.to_vec()).one(transaction).await?)
 }
 

@@ -27,6 +27,8 @@ pub struct Model {
     pub team_id: Option<i64>,
     /// Whether the device proved to be one that the organization bought.
     pub automatic: bool,
+    /// Who enrolls the device: an account at an identity provider.
+    pub account_uuid: Option<String>,
     /// When it was made.
     pub created_at: i64,
     /// When it stops working.

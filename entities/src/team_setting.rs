@@ -45,12 +45,25 @@ pub struct Change {
     pub name: &'static str,
     /// What it is from now on; `None` for not set.
     pub value: Option<Value>,
-    /// The kind and name of the server's own profile that it becomes.
-    pub profile: (i16, &'static str),
+    /// The kind and name of the server's own profile that it becomes, if it becomes one.
+    pub profile: Option<(i16, &'static str)>,
     /// That profile, where it is set.
     pub draft: Option<Draft>,
     /// The activity that tells of it, and what it says besides the team.
     pub activity: (&'static str, Value),
+}
+
+/// The name of the setting whether people sign in at the identity provider before they enroll a device: `true`, or not set.
+pub const SIGN_IN: &str = "enable_end_user_authentication";
+
+/// Whether people sign in at the identity provider before they enroll a device into this team, or into none.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn demands_sign_in(reader: &Reader, team_id: Option<i64>) -> Result<bool, StoreError> {
+    let key = (team_id.unwrap_or_default(), SIGN_IN.to_owned());
+    let set = reader.run(move |database| async move { Ok(Entity::find_by_id(key).one(&database).await?) }).await?;
+    Ok(set.is_some_and(|row| row.value == "true"))
 }
 
 /// What is set for these teams, by team and name.
@@ -114,8 +127,10 @@ pub(crate) async fn save_in(
             continue;
         }
         changed.push(change.name);
-        let managed = (team_id, change.profile.0, change.profile.1);
-        if let Err(refused) = set::manage(transaction, vault, managed, change.draft.as_ref(), by.at).await? {
+        if let Some((kind, name)) = change.profile
+            && let Err(refused) =
+                set::manage(transaction, vault, (team_id, kind, name), change.draft.as_ref(), by.at).await?
+        {
             return Ok(Err(refused));
         }
         let mut said = json!({ "team_id": Some(team_id).filter(|id| *id != 0), "team_name": name });

@@ -30,6 +30,7 @@ mod m20261128_000075_agent_reports;
 mod m20261128_000076_create_team_settings;
 mod m20261128_000080_create_assignments;
 mod m20261128_000081_automatic_enrollment;
+mod m20261128_000090_create_idp_accounts;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000076_create_team_settings::Migration),
             Box::new(m20261128_000080_create_assignments::Migration),
             Box::new(m20261128_000081_automatic_enrollment::Migration),
+            Box::new(m20261128_000090_create_idp_accounts::Migration),
         ]
     }
 }

@@ -29,7 +29,7 @@ pub use activities::ActivitySettings;
 pub use agents::AgentSettings;
 pub use brakes::BrakeSettings;
 pub use mail::SmtpSettings;
-pub use oidc::OidcSettings;
+pub use oidc::{EndUserSettings, OidcSettings};
 pub use span::Span;
 pub(crate) use webhooks::pem;
 pub use webhooks::{EgressSettings, WebhookSettings};
@@ -75,6 +75,8 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// At which identity provider people sign in.
     pub oidc: OidcSettings,
+    /// At which identity provider people sign in who enroll a device.
+    pub end_user_authentication: EndUserSettings,
     /// How Windows devices enroll.
     pub windows: WindowsSettings,
     /// How agents are served.
@@ -256,6 +258,7 @@ impl Settings {
         hide(&mut shown.vault.keys);
         hide(&mut shown.smtp.password);
         hide(&mut shown.oidc.client_secret);
+        hide(&mut shown.end_user_authentication.client_secret);
         toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
 
@@ -310,6 +313,7 @@ impl Default for Settings {
             egress: EgressSettings::default(),
             smtp: SmtpSettings::default(),
             oidc: OidcSettings::default(),
+            end_user_authentication: EndUserSettings::default(),
             windows: WindowsSettings::default(),
             agents: AgentSettings::default(),
             log: LogSettings::default(),

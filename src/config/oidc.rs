@@ -1,10 +1,11 @@
-//! Settings of the identity provider at which people sign in.
+//! Settings of the identity providers: the one at which people sign in, and the one for whoever enrolls a device.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::pem;
+use crate::http::device::sso::CALLBACK_PATH;
 use crate::http::oidc::{OidcConfig, is_sound};
 
 /// At which identity provider people sign in.
@@ -38,19 +39,92 @@ impl Default for OidcSettings {
     }
 }
 
+/// At which identity provider people sign in who enroll a device.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndUserSettings {
+    /// See [`OidcSettings::issuer`].
+    pub issuer: String,
+    /// See [`OidcSettings::client_id`].
+    pub client_id: String,
+    /// See [`OidcSettings::client_secret`].
+    pub client_secret: String,
+    /// See [`OidcSettings::name`].
+    pub name: String,
+    /// See [`OidcSettings::root_certificate`].
+    pub root_certificate: PathBuf,
+}
+
+impl Default for EndUserSettings {
+    fn default() -> Self {
+        let OidcSettings { issuer, client_id, client_secret, name, root_certificate, new_users: _ } =
+            OidcSettings::default();
+        Self { issuer, client_id, client_secret, name, root_certificate }
+    }
+}
+
+impl EndUserSettings {
+    /// What is wrong with them.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        match client_fault(&self.issuer, &self.client_id, &self.client_secret)? {
+            ClientFault::Issuer => {
+                Some("end_user_authentication.issuer: must be https://host[/path], as the identity provider writes it")
+            }
+            ClientFault::Client => Some(
+                "end_user_authentication: client_id and client_secret are needed, which the identity provider gave you",
+            ),
+        }
+    }
+
+    /// What the edge is told; `None` when nobody signs in there.
+    ///
+    /// # Errors
+    /// The root certificate cannot be read.
+    pub fn to_config(&self, device_url: &str) -> anyhow::Result<Option<OidcConfig>> {
+        if self.issuer.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(OidcConfig {
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            name: self.name.clone(),
+            new_users: false,
+            redirect_uri: format!("{device_url}{CALLBACK_PATH}"),
+            root_certificate: pem(&self.root_certificate)?,
+        }))
+    }
+}
+
+/// What is wrong with who we are to a provider.
+enum ClientFault {
+    Issuer,
+    Client,
+}
+
+fn client_fault(issuer: &str, client_id: &str, client_secret: &str) -> Option<ClientFault> {
+    if issuer.is_empty() {
+        return None;
+    }
+    if !is_sound(issuer, true) || issuer.contains(['?', '#']) {
+        return Some(ClientFault::Issuer);
+    }
+    (client_id.is_empty() || client_secret.is_empty()).then_some(ClientFault::Client)
+}
+
 impl OidcSettings {
     /// What is wrong with them, where people reach this server at this address.
     pub(super) fn fault(&self, admin_url: &str) -> Option<&'static str> {
-        if self.issuer.is_empty() {
-            return None;
+        match client_fault(&self.issuer, &self.client_id, &self.client_secret) {
+            Some(ClientFault::Issuer) => {
+                Some("oidc.issuer: must be https://host[/path], as the identity provider writes it")
+            }
+            Some(ClientFault::Client) => {
+                Some("oidc: client_id and client_secret are needed, which the identity provider gave you")
+            }
+            None => (!self.issuer.is_empty() && admin_url.is_empty())
+                .then_some("oidc.issuer: needs admin.url, to which people come back from there"),
         }
-        if !is_sound(&self.issuer, true) || self.issuer.contains(['?', '#']) {
-            return Some("oidc.issuer: must be https://host[/path], as the identity provider writes it");
-        }
-        if self.client_id.is_empty() || self.client_secret.is_empty() {
-            return Some("oidc: client_id and client_secret are needed, which the identity provider gave you");
-        }
-        admin_url.is_empty().then_some("oidc.issuer: needs admin.url, to which people come back from there")
     }
 
     /// What the edge is told; `None` when nobody signs in there.
@@ -80,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_identity_provider_needs_tls_a_client_and_a_way_back() {
-        assert_eq!(OidcSettings::default().fault(""), None);
+        assert_eq!((OidcSettings::default().fault(""), EndUserSettings::default().fault()), (None, None));
         let sound = OidcSettings {
             issuer: "https://login.example.com/tenant".into(),
             client_id: "rookery".into(),
@@ -105,6 +179,10 @@ mod tests {
         ] {
             let settings = OidcSettings { issuer: issuer.into(), ..sound.clone() };
             assert_eq!(settings.fault(url).is_none(), accepted, "{issuer}");
+            let OidcSettings { issuer, client_id, client_secret, .. } = settings;
+            let of_users = EndUserSettings { issuer, client_id, client_secret, ..EndUserSettings::default() };
+            assert_eq!(of_users.fault().is_none(), accepted);
+            assert!(EndUserSettings { client_id: String::new(), ..of_users }.fault().is_some());
         }
     }
 }

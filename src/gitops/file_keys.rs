@@ -7,10 +7,8 @@ use serde_json::{Map, Value, json};
 pub(super) const OTHERS: [&str; 7] =
     ["policies", "queries", "reports", "agent_options", "software", "webhooks", "integrations"];
 /// The same under `controls`.
-pub(super) const OTHER_CONTROLS: [&str; 13] = [
+pub(super) const OTHER_CONTROLS: [&str; 11] = [
     "scripts",
-    "setup_experience",
-    "macos_setup",
     "macos_migration",
     "enable_disk_encryption",
     "windows_require_bitlocker_pin",
@@ -108,6 +106,23 @@ pub(super) fn updates(name: &str, value: Value) -> anyhow::Result<(Value, Vec<St
     }
     let rest = keys.into_rest(&format!("controls.{name}."), Some(&["update_new_hosts"]))?;
     Ok((updates.into(), rest))
+}
+
+/// What happens while devices are set up, as the request has it, and the keys of it that Rookery does not do.
+///
+/// # Errors
+/// It is no mapping, or no yes or no stands where one belongs.
+pub(super) fn setup(name: &str, value: Value) -> anyhow::Result<(Value, Vec<String>)> {
+    let mut keys = Keys::of(value)?;
+    let mut setup = Map::new();
+    let key = "enable_end_user_authentication";
+    match keys.take(key) {
+        None => {}
+        Some(demands @ Value::Bool(_)) => drop(setup.insert(key.to_owned(), demands)),
+        Some(_) => bail!("controls.{name}.{key} is neither true nor false"),
+    }
+    let rest = keys.into_rest(&format!("controls.{name}."), None)?;
+    Ok((setup.into(), rest))
 }
 
 /// A label as the request has it.

@@ -19,6 +19,8 @@ const OF_HOSTS: [&str; 2] = ["FLEET_VAR_", "ROOKERY_VAR_"];
 const NO_TEAM: &str = "no team";
 /// What is set for a team's updates.
 const UPDATES: [&str; 4] = ["macos_updates", "ios_updates", "ipados_updates", "windows_updates"];
+/// What happens while devices are set up; Fleet has had two names for it.
+const SETUP: [&str; 2] = ["macos_setup", "setup_experience"];
 /// Where profiles stand under `controls`, and what they are called there; Fleet has had two names for each.
 const PROFILES: [(&str, &str); 5] = [
     ("macos_settings", "custom_settings"),
@@ -114,6 +116,14 @@ impl Collection {
             if let Some(updates) = controls.take(name) {
                 let (updates, unsupported) = file_keys::updates(name, updates)?;
                 mdm.insert(name.to_owned(), updates);
+                self.unsupported.extend(unsupported.into_iter().map(|key| (file.display().to_string(), key)));
+            }
+        }
+        for name in SETUP {
+            if let Some(setup) = controls.take(name) {
+                ensure!(!mdm.contains_key(SETUP[0]), "controls: {} and {} are the same", SETUP[0], SETUP[1]);
+                let (setup, unsupported) = file_keys::setup(name, setup)?;
+                mdm.insert(SETUP[0].to_owned(), setup);
                 self.unsupported.extend(unsupported.into_iter().map(|key| (file.display().to_string(), key)));
             }
         }

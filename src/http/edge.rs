@@ -8,6 +8,7 @@ use super::admin::auth::Remembered;
 use super::admin::passwords::Passwords;
 use super::body::Budget;
 use super::device::agent::AgentEdge;
+use super::device::sso::SsoEdge;
 use super::device::windows_enroll::WindowsEdge;
 use super::identity::Proxies;
 use super::limiter::Limiter;
@@ -28,6 +29,8 @@ pub struct DeviceEdge {
     pub windows: WindowsEdge,
     /// How agents are served.
     pub agents: AgentEdge,
+    /// Where people sign in who enroll a device.
+    pub sso: SsoEdge,
     /// Whether users that log in from a network directory are managed (UserAuthenticate is answered).
     pub manage_network_users: bool,
 }
@@ -47,6 +50,8 @@ pub struct AdminEdge {
     pub passwords: Passwords,
     /// Where people sign in who have no password here.
     pub provider: Option<Provider>,
+    /// What the identity provider is called at which people sign in who enroll a device; `None` where there is none.
+    pub end_user_provider: Option<String>,
     /// The address at which people reach this listener; empty when letters are not sent.
     pub url: String,
 }

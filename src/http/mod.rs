@@ -36,6 +36,7 @@ use device::apple::{mdm, wrong_method};
 use device::assigned::enroll as assigned;
 use device::enroll::profile;
 use device::scep::scep;
+use device::sso;
 use device::windows::management;
 use device::windows_enroll;
 use error::{ApiError, DeviceError};
@@ -87,6 +88,9 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::EnrolledDevice, methods: "GET POST", path: "/scep", handler: || web::to(scep) },
     Route { who: Who::Newcomer, methods: "GET", path: "/api/mdm/apple/enroll", handler: || web::to(profile) },
     Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/apple/enroll", handler: || web::to(assigned) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso", handler: || web::to(sso::go) },
+    Route { who: Who::Newcomer, methods: "POST", path: "{base}/mdm/sso", handler: || web::to(sso::begin) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/callback", handler: || web::to(sso::callback) },
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/api/mdm/microsoft/management", handler: || web::to(management) },
@@ -199,7 +203,10 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/events", handler: || web::to(admin::host_events::events) },
     Route { who: Who::Admin(TeamsRead), methods: "GET", path: "{base}/config", handler: || web::to(admin::os_updates::config) },
     Route { who: Who::Admin(TeamChange), methods: "PATCH", path: "{base}/config", handler: || web::to(admin::os_updates::change_config) },
+    Route { who: Who::Admin(TeamChange), methods: "PATCH", path: "{base}/setup_experience", handler: || web::to(admin::setup_experience::change) },
+    Route { who: Who::Admin(TeamChange), methods: "PATCH", path: "{base}/mdm/apple/setup", handler: || web::to(admin::setup_experience::change) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/declarative_status", handler: || web::to(admin::host_declarations::status) },
+    Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/device_mapping", handler: || web::to(admin::end_users::mapping) },
     Route { who: Who::Admin(HostsRead), methods: "GET", path: "{base}/hosts/{id:[0-9]+}/orphan_results", handler: || web::to(admin::hosts::orphans) },
     Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/commands/run", handler: || web::to(admin::command_run::run) },
     Route { who: Who::Admin(CommandsRun), methods: "POST", path: "{base}/mdm/commands/run", handler: || web::to(admin::command_run::run) },

@@ -3,7 +3,7 @@
 //! Whatever is not written in this program goes through [`escaped`] before it becomes part of a page.
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use openssl::rand::rand_bytes;
@@ -49,6 +49,14 @@ impl Page<'_> {
                  <title>{title}</title><style nonce=\"{nonce}\">{STYLE}</style><h1>{title}</h1>{body}{script}</html>"
             ))
     }
+}
+
+/// The page of whoever does not get on.
+pub(super) fn refused(status: StatusCode, why: &str) -> HttpResponse {
+    let body = format!("<p>{}</p>", escaped(why));
+    let mut answer = Page { title: "This did not work", body: &body, leads_to: "'none'", script: "" }.answer();
+    *answer.status_mut() = status;
+    answer
 }
 
 /// A text as it can stand in HTML, in an attribute among others.

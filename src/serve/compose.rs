@@ -29,6 +29,7 @@ use crate::http::admin::auth::Remembered;
 use crate::http::admin::passwords::Passwords;
 use crate::http::body::Budget;
 use crate::http::device::agent::AgentEdge;
+use crate::http::device::sso::SsoEdge;
 use crate::http::device::windows_enroll::WindowsEdge;
 use crate::http::device::windows_enroll::entra::Entra;
 use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
@@ -174,6 +175,9 @@ impl Bindings {
     fn listen(&self, settings: &Settings, parts: &Parts, ops: OpsEdge) -> anyhow::Result<Vec<Listening>> {
         let device = &settings.device;
         let entra = settings.windows.entra(&self.device_url()).map(Entra::new);
+        let end_users = settings.end_user_authentication.to_config(&self.device_url());
+        let end_users = end_users.context("end_user_authentication.root_certificate")?;
+        let end_user_provider = end_users.as_ref().map(|config| config.name.clone());
         let edge = DeviceEdge {
             front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
@@ -187,6 +191,10 @@ impl Bindings {
                 limiter: Limiter::new(device.trusted_proxies.clone()),
                 detail_interval: settings.agents.detail_interval.0,
                 query_interval: settings.agents.query_interval.0,
+            },
+            sso: SsoEdge {
+                provider: end_users.map(Provider::new).transpose().map_err(anyhow::Error::msg)?,
+                limiter: Limiter::new(device.trusted_proxies.clone()),
             },
             windows: WindowsEdge {
                 enabled: settings.windows.enabled,
@@ -203,6 +211,7 @@ impl Bindings {
             limiter: Limiter::new(settings.admin.trusted_proxies.clone()),
             passwords: Passwords::default(),
             provider: provider.transpose().map_err(anyhow::Error::msg)?,
+            end_user_provider,
             url: settings.admin.url.clone(),
         };
         Ok(vec![

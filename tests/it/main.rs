@@ -22,6 +22,7 @@ mod crash_hosts;
 mod crash_singletons;
 mod declarations;
 mod declarations_random;
+mod enroll_sign_in;
 mod first_contact;
 mod first_week;
 mod gitops;

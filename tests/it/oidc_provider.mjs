@@ -1,5 +1,5 @@
 // A real OpenID provider (panva's oidc-provider) on loopback, for tests: whoever login_hint names has signed in already.
-// Arguments: a folder with its packages, the client's id, its secret, where it sends people back to.
+// Arguments: a folder with its packages, the client's id, its secret, the path that it sends people back to.
 // Writes its port as its first line.
 import http from 'node:http';
 import path from 'node:path';
@@ -8,13 +8,13 @@ import { pathToFileURL } from 'node:url';
 // Its advice for production would end it as soon as nobody reads what it writes.
 console.info = console.warn = () => {};
 
-const [modules, client_id, client_secret, redirect_uri] = process.argv.slice(2);
+const [modules, client_id, client_secret, path_back] = process.argv.slice(2);
 const { default: Provider } = await import(pathToFileURL(path.join(modules, 'oidc-provider/lib/index.js')).href);
 
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
   const provider = new Provider(`http://127.0.0.1:${server.address().port}`, {
-    clients: [{ client_id, client_secret, redirect_uris: [redirect_uri], token_endpoint_auth_method: 'client_secret_basic' }],
+    clients: [{ client_id, client_secret, redirect_uris: [`https://rookery.example.com${path_back}`], token_endpoint_auth_method: 'client_secret_basic' }],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
     // Without this the claims would be at its userinfo endpoint alone.
     conformIdTokenClaims: false,
@@ -32,6 +32,9 @@ server.listen(0, '127.0.0.1', () => {
       return grant;
     },
   });
+  // Servers of tests have whichever port is free.
+  provider.Client.prototype.redirectUriAllowed = uri =>
+    new URL(uri).pathname === path_back && ['rookery.example.com', 'localhost'].includes(new URL(uri).hostname);
   const serve = provider.callback();
   server.on('request', async (request, response) => {
     if (!request.url.startsWith('/interaction/')) return serve(request, response);

@@ -30,7 +30,11 @@ async fn hosts_of_a_platform_are_told_until_nothing_is_set() {
         let windows = json!({ "deadline_days": null, "grace_period_days": null });
         assert_eq!(
             before["mdm"],
-            json!({ "macos_updates": unset, "ios_updates": unset, "ipados_updates": unset, "windows_updates": windows })
+            json!({
+                "macos_updates": unset, "ios_updates": unset, "ipados_updates": unset, "windows_updates": windows,
+                "macos_setup": { "enable_end_user_authentication": false },
+                "end_user_authentication": { "idp_name": "" },
+            })
         );
         let shown = set(world, "/config", updates("macos_updates", "15.1", "2026-12-31")).await;
         let expected = json!({ "minimum_version": "15.1", "deadline": "2026-12-31" });

@@ -179,6 +179,7 @@ fn about_teams(method: &str, path: &str, of: &Subject) -> Option<Call> {
         ("GET" | "POST", "/teams") => Plain(path.into(), json!({})),
         ("GET" | "PATCH", "/teams/{id:[0-9]+}") => of_team(of, "", json!({})),
         ("DELETE", "/teams/{id:[0-9]+}") => Plain(format!("/teams{NOBODY}"), nothing),
+        ("PATCH", "/setup_experience" | "/mdm/apple/setup") => Names(path.into(), json!({ "team_id": of.team })),
         ("GET", "/teams/{id:[0-9]+}/secrets") => of_team(of, "/secrets", nothing),
         ("PATCH", "/teams/{id:[0-9]+}/secrets") => of_team(of, "/secrets", json!({ "secrets": [] })),
         ("GET" | "POST", "/labels") | ("GET", "/labels/summary") => Plain(path.into(), json!({})),

@@ -58,7 +58,7 @@ pub(crate) async fn replace(world: &World, team: Option<i64>, profiles: &[(&str,
 }
 
 /// What the host's page says of its profiles: name → status.
-async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
+pub(crate) async fn shown(world: &World, device: &Device) -> Vec<(String, String)> {
     let id = world.host(device).await["id"].as_i64().unwrap();
     let host = get(world, &format!("/hosts/{id}")).await;
     let mut shown: Vec<(String, String)> = host["host"]["mdm"]["profiles"]
@@ -83,12 +83,12 @@ pub(crate) fn has(device: &Device) -> Vec<(String, String)> {
     has
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
 }
 
 /// Lets a device work until its page says this.
-async fn until(world: &World, device: &mut Device, expected: &[(&str, &str)]) {
+pub(crate) async fn until(world: &World, device: &mut Device, expected: &[(&str, &str)]) {
     let expected = pairs(expected);
     for _ in 0..100 {
         device.work(DEVICE).await.unwrap();

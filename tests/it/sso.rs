@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
-use rookery::config::{OidcSettings, Settings};
+use rookery::config::{EndUserSettings, OidcSettings, Settings};
 use serde_json::{Value, json};
 
 use crate::app::PATIENCE;
@@ -20,14 +20,18 @@ const URL: &str = "https://rookery.example.com";
 const SECRET: &str = "a secret: with + and % of 32 bytes or more";
 
 /// The provider.
-struct IdentityProvider {
+pub(crate) struct IdentityProvider {
     child: Child,
     port: u16,
 }
 
 impl IdentityProvider {
-    /// Starts it; `None` where there are no packages for it.
     fn open() -> Option<Self> {
+        Self::sending_to("/login/oidc/callback")
+    }
+
+    /// Starts it for a client that people come back to on this path; `None` where there are no packages for it.
+    pub(crate) fn sending_to(path: &str) -> Option<Self> {
         let Ok(modules) = std::env::var("ROOKERY_TEST_NODE_MODULES") else {
             println!("left out: sign-in at an identity provider (ROOKERY_TEST_NODE_MODULES is not set)");
             return None;
@@ -35,7 +39,7 @@ impl IdentityProvider {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/oidc_provider.mjs");
         let mut child = Command::new("node")
             .arg(script)
-            .args([&modules, "rookery", SECRET, &format!("{URL}/login/oidc/callback")])
+            .args([&modules, "rookery", SECRET, path])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -55,6 +59,17 @@ impl IdentityProvider {
             ..OidcSettings::default()
         };
     }
+
+    /// The same for people who enroll a device.
+    pub(crate) fn set_for_end_users(&self, settings: &mut Settings) {
+        settings.end_user_authentication = EndUserSettings {
+            issuer: format!("http://127.0.0.1:{}", self.port),
+            client_id: "rookery".into(),
+            client_secret: SECRET.into(),
+            name: "Example ID".into(),
+            ..EndUserSettings::default()
+        };
+    }
 }
 
 impl Drop for IdentityProvider {
@@ -65,13 +80,13 @@ impl Drop for IdentityProvider {
 }
 
 /// A browser: keeps cookies, and goes where it is sent only when it is told to.
-struct Browser {
+pub(crate) struct Browser {
     client: Client,
-    cookies: BTreeMap<String, String>,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
 impl Browser {
-    fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let ca = std::fs::read(world.app.running().addresses.ca_file.as_ref().unwrap()).unwrap();
         let client = Client::builder()
             .tls_certs_only([Certificate::from_pem(&ca).unwrap()])
@@ -81,7 +96,7 @@ impl Browser {
         Self { client: client.build().unwrap(), cookies: BTreeMap::new() }
     }
 
-    async fn send(&mut self, method: Method, url: &str) -> Response {
+    pub(crate) async fn send(&mut self, method: Method, url: &str) -> Response {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.client.request(method, url).header(COOKIE, cookies.join("; "));
         let response = request.send().await.unwrap();
@@ -103,6 +118,12 @@ impl Browser {
 
     /// Signs in at the provider; the address that it sends the browser back to, on this machine.
     async fn sign_in(&mut self, world: &World, url: &str, email: &str) -> String {
+        let back = self.sign_in_at(url, email, URL).await;
+        here(world, back.strip_prefix(URL).unwrap())
+    }
+
+    /// Signs in at the provider; the address that it sends the browser back to, which begins so.
+    pub(crate) async fn sign_in_at(&mut self, url: &str, email: &str, back: &str) -> String {
         let mut url = Url::parse(url).unwrap();
         url.query_pairs_mut().append_pair("login_hint", email);
         let mut hops = 0;
@@ -112,8 +133,8 @@ impl Browser {
             let response = self.send(Method::GET, url.as_str()).await;
             assert_eq!(response.status(), StatusCode::SEE_OTHER, "{url}");
             url = url.join(response.headers()[LOCATION].to_str().unwrap()).unwrap();
-            if let Some(path) = url.as_str().strip_prefix(URL) {
-                return here(world, path);
+            if url.as_str().starts_with(back) {
+                return url.into();
             }
         }
     }

@@ -61,7 +61,7 @@ async fn invite_assigned(desk: &Desk, keys: Arc<Keys>, machine_info: Vec<u8>) ->
     {
         return Ok(Invited::UpdateFirst { version });
     }
-    let to = Promise { serial: Some(serial), uuid: Some(udid), team_id: None, automatic: true };
+    let to = Promise { serial: Some(serial), uuid: Some(udid), automatic: true, ..Promise::default() };
     Ok(Invited::Profile(signed_profile(desk, keys, to, BY.to_owned()).await?))
 }
 

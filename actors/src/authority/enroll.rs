@@ -2,13 +2,14 @@
 
 use actix::prelude::*;
 use entities::audit::{self, Event};
-use entities::{enroll_secret, push_certificate, scep as rows};
+use entities::{enroll_secret, push_certificate, scep as rows, team_setting};
 use openssl::sha::sha256;
 use protocol::apple::enrollment_profile::{EnrollmentProfile, MdmPayload, ScepPayload, ServerCapability};
 use protocol::apple::secret::Secret;
 use protocol::pki::signature::sign_attached;
 
-use super::{Authority, Desk, Keys};
+use super::reference::{self, Enrolls, SignedIn};
+use super::{Authority, AuthorityConfig, Desk, Keys};
 use crate::ask::{Answer, Refusal};
 use crate::nonce::nonce;
 
@@ -18,6 +19,12 @@ pub const PROFILE_IDENTIFIER: &str = "org.rookery.mdm.enrollment";
 pub const MDM_PATH: &str = "/mdm/apple/mdm";
 /// Where devices ask for certificates.
 pub const SCEP_PATH: &str = "/mdm/apple/scep";
+
+/// The refusal of an enroll secret that nobody knows.
+pub const UNKNOWN_SECRET: &str = "this enroll secret is not known: ask your administrator for a new link";
+/// The refusal of an enroll secret where people sign in first.
+pub const SIGN_IN_FIRST: &str = "your organization wants you to sign in first: open /mdm/sso?enroll_secret=… on this server, with \
+                                 the enroll secret that you have";
 
 /// Asks for an enrollment profile.
 #[derive(Debug, Message)]
@@ -35,6 +42,8 @@ pub struct Invite {
 pub enum Entitlement {
     /// They know an enroll secret.
     EnrollSecret(String),
+    /// They signed in at the identity provider, and this was made for them then (see `reference`).
+    Reference(String),
     /// They are an admin, of this name.
     Admin(String),
 }
@@ -101,11 +110,25 @@ impl Handler<Invite> for Authority {
 }
 
 async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) -> Answer<Vec<u8>> {
-    let (by, team_id) = match invite.entitlement {
-        Entitlement::Admin(name) => (name, None),
-        Entitlement::EnrollSecret(secret) => of_secret(desk, &secret).await?,
+    let mut to =
+        Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, ..Promise::default() };
+    let by = match invite.entitlement {
+        Entitlement::Admin(name) => name,
+        Entitlement::EnrollSecret(secret) => {
+            let (by, team_id) = of_secret(desk, &secret).await?;
+            if team_setting::demands_sign_in(&desk.reader, team_id).await? {
+                return Err(Refusal::Forbidden(SIGN_IN_FIRST));
+            }
+            to.team_id = team_id;
+            by
+        }
+        Entitlement::Reference(reference) => {
+            let SignedIn { account, enrolls } = reference::read(desk, &keys, &reference).await?;
+            let Enrolls { team_id, serial, uuid } = enrolls;
+            to = Promise { serial, uuid, team_id, account_uuid: Some(account.uuid), automatic: false };
+            account.email
+        }
     };
-    let to = Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, team_id, automatic: false };
     signed_profile(desk, keys, to, by).await
 }
 
@@ -121,26 +144,36 @@ pub(super) async fn signed_profile(
     let Some(topic) = newest.map(|certificate| certificate.topic.clone()) else {
         return Err(Refusal::Conflict("there is no push certificate yet: upload one with PUT /v1/pushcert".into()));
     };
+    let address = mdm_url(&desk.config, to.account_uuid.as_deref());
     let challenge = promise(desk, to, by).await?;
-    let profile = profile(desk, &keys, &topic, challenge)?;
+    let profile = profile(desk, &keys, (&topic, &address), challenge)?;
     desk.work(move || sign_attached(&profile, &keys.profiles, &keys.chain())).await?.map_err(Refusal::soon)
 }
 
 /// Who acts with an enroll secret, and the team that it leads to.
 pub(super) async fn of_secret(desk: &Desk, secret: &str) -> Answer<(String, Option<i64>)> {
     let known = enroll_secret::find(&desk.reader, secret).await?;
-    let known =
-        known.ok_or(Refusal::Forbidden("this enroll secret is not known: ask your administrator for a new link"))?;
+    let known = known.ok_or(Refusal::Forbidden(UNKNOWN_SECRET))?;
     Ok(("whoever has an enroll secret".into(), known.team_id))
 }
 
 /// Whom a challenge is for, as far as that is known, and the team that it leads to.
+#[derive(Default)]
 pub(super) struct Promise {
     pub(super) serial: Option<String>,
     pub(super) uuid: Option<String>,
     pub(super) team_id: Option<i64>,
     /// Whether the device proved to be one that the organization bought.
     pub(super) automatic: bool,
+    /// The account of whom it belongs to, at an identity provider.
+    pub(super) account_uuid: Option<String>,
+}
+
+/// The address at which a device is managed: it ends in the account of its owner, where it has one, and is the same in every
+/// profile that renews its enrollment. The account is no secret and proves nothing; whose a device is, its first certificate says.
+pub(crate) fn mdm_url(config: &AuthorityConfig, account: Option<&str>) -> String {
+    let address = format!("{}{MDM_PATH}", config.server_url);
+    account.map_or_else(|| address.clone(), |account| format!("{address}?enroll_reference={account}"))
 }
 
 /// Makes a challenge; only its hash is stored.
@@ -153,6 +186,7 @@ async fn promise(desk: &Desk, to: Promise, by: String) -> Answer<String> {
         promised_uuid: to.uuid,
         team_id: to.team_id,
         automatic: to.automatic,
+        account_uuid: to.account_uuid,
         renews_enrollment_id: None,
         created_at: now.millis(),
         expires_at: now.plus(desk.config.challenge_validity).millis(),
@@ -162,14 +196,14 @@ async fn promise(desk: &Desk, to: Promise, by: String) -> Answer<String> {
     Ok(challenge)
 }
 
-fn profile(desk: &Desk, keys: &Keys, topic: &str, challenge: String) -> Answer<Vec<u8>> {
+fn profile(desk: &Desk, keys: &Keys, (topic, address): (&str, &str), challenge: String) -> Answer<Vec<u8>> {
     let config = &desk.config;
     let mut scep = ScepPayload::new(&format!("{}{SCEP_PATH}", config.server_url));
     scep.name = Some("rookery".into());
     scep.subject = vec![("O".into(), config.organization.clone()), ("CN".into(), "%HardwareUUID%".into())];
     scep.challenge = Some(Secret::new(challenge));
     scep.ca_fingerprint = Some(keys.ca.certificate().fingerprint().as_bytes().to_vec());
-    let mut mdm = MdmPayload::new(topic, &format!("{}{MDM_PATH}", config.server_url));
+    let mut mdm = MdmPayload::new(topic, address);
     mdm.server_capabilities = vec![ServerCapability::PerUserConnections, ServerCapability::BootstrapToken];
     let identity = uuid::Uuid::new_v4().to_string();
     let mut profile = EnrollmentProfile::new(PROFILE_IDENTIFIER, &identity, scep, mdm);
@@ -183,6 +217,7 @@ impl std::fmt::Debug for Entitlement {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::EnrollSecret(_) => out.write_str("an enroll secret"),
+            Self::Reference(_) => out.write_str("a sign-in"),
             Self::Admin(name) => write!(out, "the admin {name}"),
         }
     }

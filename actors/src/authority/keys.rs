@@ -9,6 +9,7 @@ use protocol::pki::scep::{CaCertificates, ca_certificates};
 use protocol::pki::{Certificate, Signer};
 
 use super::Desk;
+use super::reference::ReferenceKey;
 use crate::ask::{Answer, Refusal};
 
 /// How long the authority is valid, in years.
@@ -24,6 +25,8 @@ pub(crate) struct Keys {
     pub(crate) ra: Option<Signer>,
     /// Signs profiles.
     pub(crate) profiles: Signer,
+    /// Signs references of people who enroll a device.
+    pub(super) references: ReferenceKey,
 }
 
 impl Keys {
@@ -48,8 +51,9 @@ impl Keys {
         };
         let issuer = ca.clone();
         let make = move || issuer.issue_ra("Profile signing", now, SIDE_KEYS).map_err(Refusal::soon);
-        let profiles = signer(&desk.reader, &establish(desk, PROFILE_SIGNER, make).await?)?;
-        Ok(Self { ca, ra, profiles })
+        let row = establish(desk, PROFILE_SIGNER, make).await?;
+        let references = ReferenceKey::derive(&row.open(desk.reader.vault())?)?;
+        Ok(Self { ca, ra, profiles: signer(&desk.reader, &row)?, references })
     }
 
     /// Who opens requests and signs replies.

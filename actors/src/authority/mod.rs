@@ -6,6 +6,7 @@
 pub mod assigned;
 pub mod enroll;
 mod keys;
+pub mod reference;
 pub mod scep;
 pub mod windows;
 
@@ -155,6 +156,7 @@ fn issued(certificate: &Certificate, renews: Option<i64>, now: Timestamp) -> ide
         promised_uuid: None,
         team_id: None,
         automatic: false,
+        account_uuid: None,
         issued_at: now.millis(),
         bound_at: None,
     }

@@ -51,6 +51,7 @@ struct Title {
     promised_uuid: Option<String>,
     team_id: Option<i64>,
     automatic: bool,
+    account_uuid: Option<String>,
 }
 
 impl Handler<PkiOperation> for Authority {
@@ -154,6 +155,7 @@ async fn title_of(desk: &Desk, request: &Request, now: Timestamp) -> Result<Titl
         promised_uuid: promise.promised_uuid,
         team_id: promise.team_id,
         automatic: promise.automatic,
+        account_uuid: promise.account_uuid,
     })
 }
 
@@ -186,6 +188,7 @@ fn identity_row(certificate: &Certificate, title: &Title, now: Timestamp) -> ide
         promised_uuid: title.promised_uuid.clone(),
         team_id: title.team_id,
         automatic: title.automatic,
+        account_uuid: title.account_uuid.clone(),
         ..issued(certificate, title.renews.map(|row| row.0), now)
     }
 }

@@ -23,6 +23,7 @@ use protocol::windows::provisioning::{Document, renewed};
 use protocol::windows::syncml::credentials::credentials;
 
 use super::enroll::{Entitlement, of_secret};
+use super::reference::{self, SignedIn};
 use super::{Authority, Desk, Keys, issued};
 use crate::ask::{Answer, Refusal};
 use crate::host::enrolled_anew::EnrolledAnew;
@@ -88,10 +89,14 @@ impl Handler<MakeToken> for Authority {
     type Result = ResponseActFuture<Self, Answer<String>>;
 
     fn handle(&mut self, make: MakeToken, _: &mut Self::Context) -> Self::Result {
-        self.hand_out(|desk, _| async move {
+        self.hand_out(|desk, keys| async move {
             let (by, team_id) = match make.entitlement {
                 Entitlement::Admin(name) => (name, make.team_id),
                 Entitlement::EnrollSecret(secret) => of_secret(&desk, &secret).await?,
+                Entitlement::Reference(reference) => {
+                    let SignedIn { account, enrolls } = reference::read(&desk, &keys, &reference).await?;
+                    (account.email, enrolls.team_id)
+                }
             };
             let (token, now) = (nonce()?, desk.clock.now());
             let row = windows_token::Model {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use entities::host_profile::report;
-use entities::{Reader, StoreError, host, secret_variable};
+use entities::{Reader, StoreError, host, host_idp_account, idp_account, secret_variable};
 use protocol::apple::command::Command;
 use protocol::ids::{CommandUuid, HostId};
 use protocol::time::Timestamp;
@@ -20,6 +20,7 @@ use crate::profiles::reference::Reference;
 /// Values for the variables of one profile on one host.
 pub(crate) struct Values {
     host: host::Model,
+    owner: Option<idp_account::Model>,
     profile_id: i64,
     secrets: BTreeMap<String, Zeroizing<String>>,
 }
@@ -122,7 +123,8 @@ impl Values {
         let row = host::by_id(reader, host.0).await?.ok_or_else(gone)?;
         let secrets =
             if secrets.is_empty() { BTreeMap::new() } else { secret_variable::values(reader, secrets).await? };
-        Ok(Self { host: row, profile_id, secrets })
+        let owner = host_idp_account::of_host(reader, host.0).await?;
+        Ok(Self { host: row, owner, profile_id, secrets })
     }
 
     /// The value of a variable; `None` where this host has none.
@@ -137,7 +139,18 @@ impl Values {
             Variable::Host(HostVariable::ScepWindowsCertificateId) => {
                 Some(certificate_id(HostId(self.host.id), self.profile_id))
             }
-            Variable::Host(_) => None, // no account is linked to hosts yet
+            Variable::Host(HostVariable::EndUserEmail) => self.of_owner(|owner| &owner.email),
+            Variable::Host(HostVariable::EndUserName) => self.of_owner(|owner| &owner.user_name),
+            Variable::Host(HostVariable::EndUserLocalPart) => {
+                let name = self.of_owner(|owner| &owner.user_name)?;
+                Some(name.split('@').next().unwrap_or_default().to_owned())
+            }
+            Variable::Host(HostVariable::EndUserFullName) => self.of_owner(|owner| &owner.full_name),
+            Variable::Host(_) => None, // nothing tells groups and departments yet, and no certificate is renewed by marks
         }
+    }
+    /// What is known of the host's owner; nothing where it is empty.
+    fn of_owner(&self, text: impl Fn(&idp_account::Model) -> &String) -> Option<String> {
+        self.owner.as_ref().map(text).filter(|text| !text.is_empty()).cloned()
     }
 }

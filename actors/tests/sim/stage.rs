@@ -236,6 +236,7 @@ async fn issue(writer: &entities::Writer, number: usize) {
             promised_uuid: None,
             team_id: None,
             automatic: false,
+            account_uuid: None,
             issued_at: at,
             bound_at: None,
         };

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::auth::Asking;
 use super::os_updates::Mdm;
 use super::profiles::{self, Entry, MAX_SET_BYTES};
-use super::{custom_variables, enrollment, labels, teams};
+use super::{custom_variables, enrollment, labels, setup_experience, teams};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_admin};
@@ -68,6 +68,9 @@ pub async fn apply(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> Re
     let files: Files = serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let dry_run = files.dry_run;
     let desired = files.checked(&edge.front.reader).await?;
+    for team in &desired.teams {
+        setup_experience::demand_possible(&edge, &team.settings)?;
+    }
     let wish = ApplyFiles { desired, dry_run, asked_by: admin.name.clone() };
     match edge.front.profiles.ask(wish, DEADLINE).await? {
         Ok(applied) => Ok(HttpResponse::Ok().json(shown(&applied, dry_run))),

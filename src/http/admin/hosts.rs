@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::auth::Asking;
 use super::host_filter::{FilterQuery, SOLUTION};
-use super::{host_lock, labels, profiles, reach, silence};
+use super::{end_users, host_lock, labels, profiles, reach, silence};
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -168,6 +168,7 @@ async fn detail(edge: &AdminEdge, host: host::Model) -> Result<HttpResponse, Api
     let enrollments: Vec<Value> = channels.iter().map(show_channel).collect();
     if let Some(object) = shown.as_object_mut() {
         object.insert("enrollments".into(), enrollments.into());
+        object.insert("end_users".into(), end_users::of_host(&edge.front.reader, host.id).await?.into());
         object.insert("labels".into(), labels.into());
         object.insert("osquery_version".into(), osquery.into());
         object.insert("orbit_version".into(), Some(orbit).filter(|version| !version.is_empty()).into());

@@ -17,13 +17,14 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::auth::{Admin, Asking};
+use super::setup_experience::{self, SetupExperience};
 use super::windows_updates::{self, WindowsUpdates};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::{DEADLINE, read_json};
 
 /// What is set for hosts of no team.
-const NO_TEAM: i64 = 0;
+pub(super) const NO_TEAM: i64 = 0;
 
 /// What is to be set; what is absent stays.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -33,6 +34,8 @@ pub(in crate::http) struct Mdm {
     ios_updates: Option<Updates>,
     ipados_updates: Option<Updates>,
     windows_updates: Option<WindowsUpdates>,
+    #[serde(alias = "setup_experience")]
+    macos_setup: Option<SetupExperience>,
 }
 
 /// A version and a day; nothing, or empty texts, for no enforcement.
@@ -68,7 +71,9 @@ pub async fn change_config(admin: Asking, payload: Payload, edge: Data<AdminEdge
 
 async fn answer(edge: &AdminEdge) -> Result<HttpResponse, ApiError> {
     let set = of_teams(&edge.front.reader, vec![NO_TEAM]).await?;
-    Ok(HttpResponse::Ok().json(json!({ "mdm": shown(&set, NO_TEAM) })))
+    let mut mdm = shown(&set, NO_TEAM);
+    mdm["end_user_authentication"] = json!({ "idp_name": edge.end_user_provider.clone().unwrap_or_default() });
+    Ok(HttpResponse::Ok().json(json!({ "mdm": mdm })))
 }
 
 /// Settings by team and name.
@@ -92,6 +97,7 @@ pub(super) fn shown(settings: &Settings, team_id: i64) -> Value {
     };
     let windows = of_team.and_then(|set| set.get(windows_updates::SETTING)).cloned();
     let mut shown: Map<String, Value> = Platform::ALL.into_iter().map(entry).collect();
+    shown.insert(setup_experience::NAME.to_owned(), setup_experience::shown(of_team));
     shown.insert(windows_updates::SETTING.to_owned(), windows.unwrap_or_else(windows_updates::unset));
     shown.into()
 }
@@ -104,6 +110,7 @@ pub(super) async fn save(admin: &Admin, edge: &AdminEdge, team_id: i64, changes:
     if changes.is_empty() {
         return Ok(());
     }
+    setup_experience::demand_possible(edge, &changes)?;
     let save = SaveSettings { team_id, changes, asked_by: admin.name.clone() };
     match edge.front.profiles.ask(save, DEADLINE).await? {
         Ok(()) => Ok(()),
@@ -122,6 +129,7 @@ impl Mdm {
             ios_updates: Some(self.ios_updates.unwrap_or_default()),
             ipados_updates: Some(self.ipados_updates.unwrap_or_default()),
             windows_updates: Some(self.windows_updates.unwrap_or_default()),
+            macos_setup: Some(self.macos_setup.unwrap_or_default().whole()),
         }
     }
 
@@ -137,7 +145,8 @@ impl Mdm {
         ];
         let wanted = apple.into_iter().filter_map(|(platform, updates)| Some((platform, updates.as_ref()?)));
         let windows = self.windows_updates.iter().map(|updates| updates.change(team_id));
-        wanted.map(|(platform, updates)| change(platform, updates, team_id)).chain(windows).collect()
+        let setup = self.macos_setup.iter().filter_map(SetupExperience::changes).map(Ok);
+        wanted.map(|(platform, updates)| change(platform, updates, team_id)).chain(windows).chain(setup).collect()
     }
 }
 
@@ -164,7 +173,7 @@ fn change(platform: Platform, updates: &Updates, team_id: i64) -> Result<Change,
     Ok(Change {
         name: platform.setting(),
         value: set.as_ref().map(OsUpdates::shown),
-        profile: (profile::DECLARATION, platform.profile_name()),
+        profile: Some((profile::DECLARATION, platform.profile_name())),
         draft,
         activity: (platform.activity(), json!({ "minimum_version": version, "deadline": deadline })),
     })

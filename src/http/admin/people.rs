@@ -68,7 +68,7 @@ pub(super) fn name(name: &str) -> Result<String, ApiError> {
 ///
 /// # Errors
 /// 422: it is none.
-pub(super) fn email(address: &str) -> Result<String, ApiError> {
+pub(in crate::http) fn email(address: &str) -> Result<String, ApiError> {
     let address = address.trim();
     let sound = address.split_once('@').is_some_and(|(local, domain)| {
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]@".contains(&byte);

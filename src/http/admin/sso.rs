@@ -5,8 +5,6 @@
 
 use std::time::Instant;
 
-use actix_web::cookie::time::Duration as CookieAge;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,7 +13,6 @@ use actors::people::SaveUser;
 use entities::role::Role;
 use entities::user::change::Wish;
 use entities::user::{self, Roles, User};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::people;
@@ -23,23 +20,11 @@ use super::sign_in::open_session;
 use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
+use crate::http::oidc::cookie::BrowserCookie;
 use crate::http::oidc::{Begun, OidcError, Person, Provider, Return};
 
-/// What binds a sign-in to the browser that began it. The prefix lets browsers take it over HTTPS alone.
-const COOKIE: &str = "__Secure-rookery_sso";
-/// The paths that it is sent to.
-const COOKIE_PATH: &str = "/login/oidc";
-/// How long it is kept, in minutes: as long as a sign-in lasts.
-const COOKIE_MINUTES: i64 = 10;
-
-/// What the provider sends people back with. Whatever else it adds is not for us.
-#[derive(Debug, Deserialize)]
-pub struct CallbackQuery {
-    #[serde(default)]
-    state: String,
-    code: Option<String>,
-    iss: Option<String>,
-}
+/// What binds a sign-in to the browser that began it.
+const COOKIE: BrowserCookie = BrowserCookie { name: "__Secure-rookery_sso", path: "/login/oidc" };
 
 /// `GET …/sso`: whether there is an identity provider, for whoever shows a page to sign in.
 pub async fn settings(edge: Data<AdminEdge>) -> HttpResponse {
@@ -51,32 +36,29 @@ pub async fn settings(edge: Data<AdminEdge>) -> HttpResponse {
 /// `POST …/sso`: where the browser goes to sign in.
 pub async fn begin(request: HttpRequest, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let Begun { url, browser } = begun(&request, &edge).await?;
-    Ok(HttpResponse::Ok().cookie(cookie(browser)).json(json!({ "url": url })))
+    Ok(HttpResponse::Ok().cookie(COOKIE.of(browser)).json(json!({ "url": url })))
 }
 
 /// `GET /login/oidc`: the same for a browser without a page: sends it there.
 pub async fn go(request: HttpRequest, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
     let Begun { url, browser } = begun(&request, &edge).await?;
-    Ok(HttpResponse::SeeOther().cookie(cookie(browser)).insert_header((header::LOCATION, url)).finish())
+    Ok(HttpResponse::SeeOther().cookie(COOKIE.of(browser)).insert_header((header::LOCATION, url)).finish())
 }
 
 /// `GET /login/oidc/callback`: the browser comes back. Answers as a sign-in by password does.
 pub async fn callback(
     request: HttpRequest,
-    query: Query<CallbackQuery>,
+    query: Query<Return>,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ApiError> {
-    let CallbackQuery { state, code, iss } = query.into_inner();
-    edge.limiter.count(&request, Some(&state), Instant::now()).map_err(ApiError::too_often)?;
-    let browser = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
-    let came = Return { state, code, iss };
-    let person = provider(&edge)?.finish(&browser, came, edge.front.clock.now()).await.map_err(unfinished)?;
+    let came = query.into_inner();
+    edge.limiter.count(&request, Some(&came.state), Instant::now()).map_err(ApiError::too_often)?;
+    let browser = COOKIE.shown(&request);
+    let (person, ()) = provider(&edge)?.finish(&browser, came, edge.front.clock.now()).await.map_err(unfinished)?;
     let user = user_of(&edge, person).await?;
     let mut response = open_session(&edge, &user).await.map_err(refused_since)?;
-    let mut over = cookie(String::new());
-    over.make_removal();
     // A browser may keep it for all we care: it is worth nothing any more.
-    let _ = response.add_cookie(&over);
+    let _ = response.add_cookie(&COOKIE.over());
     Ok(response)
 }
 
@@ -84,7 +66,7 @@ async fn begun(request: &HttpRequest, edge: &AdminEdge) -> Result<Begun, ApiErro
     let provider = provider(edge)?;
     // It is about nobody yet. One name for all would let one address keep everybody from signing in.
     edge.limiter.count(request, None, Instant::now()).map_err(ApiError::too_often)?;
-    provider.begin().await.map_err(|error| match error {
+    provider.begin(()).await.map_err(|error| match error {
         OidcError::NoRandomness => ApiError::no_randomness(),
         OidcError::Refused(why) | OidcError::Away(why) => away(&why),
     })
@@ -127,17 +109,6 @@ async fn made(edge: &AdminEdge, email: String, name: &str) -> Result<User, ApiEr
 fn provider(edge: &AdminEdge) -> Result<&Provider, ApiError> {
     let reason = "no identity provider is set: set oidc.issuer (see OPERATIONS.md, People), or sign in by password";
     edge.provider.as_ref().ok_or_else(|| ApiError::invalid("base", reason))
-}
-
-fn cookie(browser: String) -> Cookie<'static> {
-    Cookie::build(COOKIE, browser)
-        .path(COOKIE_PATH)
-        .max_age(CookieAge::minutes(COOKIE_MINUTES))
-        .http_only(true)
-        .secure(true)
-        // Not Strict: people come back from another site.
-        .same_site(SameSite::Lax)
-        .finish()
 }
 
 fn unfinished(error: OidcError) -> ApiError {

@@ -19,6 +19,7 @@ use super::host_filter::Filters;
 use super::host_removal::answer_of;
 use super::hosts::MAX_IDS;
 use super::os_updates::{self, Mdm, Settings};
+use super::setup_experience;
 use super::{naming, reach};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
@@ -71,7 +72,8 @@ pub async fn create(admin: Asking, payload: Payload, edge: Data<AdminEdge>) -> R
     let name = save.name.ok_or_else(|| ApiError::invalid("name", "missing required argument"))?;
     let naming = naming(&name, save.description.unwrap_or_default())?;
     let mdm = save.mdm.unwrap_or_default();
-    mdm.changes(0)?; // nothing is made where its settings are none
+    // Nothing is made where its settings are none.
+    setup_experience::demand_possible(&edge, &mdm.changes(0)?)?;
     let save = SaveTeam { id: None, naming, asked_by: admin.name.clone() };
     let team = edge.front.steward.ask(save, DEADLINE).await?;
     os_updates::save(&admin, &edge, team.id, mdm.changes(team.id)?).await?;

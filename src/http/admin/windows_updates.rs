@@ -58,7 +58,7 @@ impl WindowsUpdates {
         Ok(Change {
             name: SETTING,
             value: set.map(|set| shown(Some(set))),
-            profile: (profile::WINDOWS, NAME),
+            profile: Some((profile::WINDOWS, NAME)),
             draft,
             activity: ("edited_windows_updates", shown(set)),
         })

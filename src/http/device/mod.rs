@@ -5,5 +5,6 @@ pub mod apple;
 pub mod assigned;
 pub mod enroll;
 pub mod scep;
+pub mod sso;
 pub mod windows;
 pub mod windows_enroll;

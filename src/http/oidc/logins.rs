@@ -12,25 +12,32 @@ const LASTS: Duration = Duration::from_secs(600);
 /// Sign-ins at once; beyond it the oldest is forgotten.
 const MOST: usize = 10_000;
 
-/// A sign-in that has begun.
-pub(super) struct Login {
+/// A sign-in that has begun, and what for.
+pub(super) struct Login<P> {
     /// SHA-256 of what its browser keeps.
     pub(super) browser: [u8; 32],
     /// What its id token must hold.
     pub(super) nonce: String,
     /// What proves to the provider that we began it (RFC 7636).
     pub(super) verifier: String,
+    /// What for.
+    pub(super) purpose: P,
     /// When it began.
     pub(super) since: Instant,
 }
 
 /// All of them, by the hash of their state: looking one up tells nobody how much of a guess was right.
-#[derive(Default)]
-pub(super) struct Logins(Mutex<HashMap<[u8; 32], Login>>);
+pub(super) struct Logins<P>(Mutex<HashMap<[u8; 32], Login<P>>>);
 
-impl Logins {
+impl<P> Default for Logins<P> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<P> Logins<P> {
     /// Remembers one.
-    pub(super) fn put(&self, state: &str, login: Login) {
+    pub(super) fn put(&self, state: &str, login: Login<P>) {
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if logins.len() >= MOST {
             let now = login.since;
@@ -45,7 +52,7 @@ impl Logins {
     }
 
     /// Takes one out, if it still lasts.
-    pub(super) fn take(&self, state: &str, now: Instant) -> Option<Login> {
+    pub(super) fn take(&self, state: &str, now: Instant) -> Option<Login<P>> {
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logins.remove(&sha256(state.as_bytes())).filter(|login| now.duration_since(login.since) < LASTS)
     }
@@ -55,8 +62,8 @@ impl Logins {
 mod tests {
     use super::*;
 
-    fn login(since: Instant) -> Login {
-        Login { browser: [0; 32], nonce: String::new(), verifier: String::new(), since }
+    fn login(since: Instant) -> Login<()> {
+        Login { browser: [0; 32], nonce: String::new(), verifier: String::new(), purpose: (), since }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Sign-in at an identity provider by OpenID Connect: the authorization code flow with PKCE, state and nonce.
 //!
 //! [`Provider::begin`] says where the browser goes, [`Provider::finish`] reads what it comes back with, and says who it is.
-//! Never here: who may sign in (that is `admin/sso.rs`), and tokens of the provider beyond the one that says who somebody is.
+//! Never here: who may sign in (that is `admin/sso.rs` and `device/sso.rs`), and tokens of the provider beyond the one that says who somebody is.
 //! Sources: OpenID Connect Core 1.0 and Discovery 1.0, RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security).
 
+pub(in crate::http) mod cookie;
 mod logins;
 mod remote;
 mod token;
@@ -17,6 +18,7 @@ use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 use protocol::time::Timestamp;
 use reqwest::Url;
+use serde::Deserialize;
 
 use self::logins::{Login, Logins};
 use self::remote::Remote;
@@ -43,11 +45,11 @@ pub struct OidcConfig {
     pub root_certificate: Option<String>,
 }
 
-/// An identity provider.
-pub struct Provider {
+/// An identity provider, at which people sign in for a purpose.
+pub struct Provider<P = ()> {
     config: OidcConfig,
     remote: Remote,
-    logins: Logins,
+    logins: Logins<P>,
 }
 
 /// A sign-in that has begun.
@@ -58,10 +60,11 @@ pub struct Begun {
     pub browser: String,
 }
 
-/// What the browser comes back with.
-#[derive(Clone, Debug, Default)]
+/// What the browser comes back with. Whatever else the provider adds is not for us.
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Return {
     /// What we gave it on its way.
+    #[serde(default)]
     pub state: String,
     /// What it stands for at the provider; `None` when the provider refused.
     pub code: Option<String>,
@@ -92,7 +95,7 @@ pub enum OidcError {
     NoRandomness,
 }
 
-impl fmt::Debug for Provider {
+impl<P> fmt::Debug for Provider<P> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "identity provider {}", self.config.issuer)
     }
@@ -104,7 +107,7 @@ impl fmt::Debug for OidcConfig {
     }
 }
 
-impl Provider {
+impl<P> Provider<P> {
     /// A provider; nothing is asked of it yet.
     ///
     /// # Errors
@@ -124,11 +127,11 @@ impl Provider {
         self.config.new_users
     }
 
-    /// Begins a sign-in.
+    /// Begins a sign-in for a purpose.
     ///
     /// # Errors
     /// The provider does not answer, or there is no randomness.
-    pub async fn begin(&self) -> Result<Begun, OidcError> {
+    pub async fn begin(&self, purpose: P) -> Result<Begun, OidcError> {
         let metadata = self.remote.metadata(Instant::now()).await?;
         let (state, nonce, verifier, browser) = (random()?, random()?, random()?, random()?);
         let challenge = URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
@@ -143,16 +146,16 @@ impl Provider {
             .append_pair("nonce", &nonce)
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
-        let login = Login { browser: sha256(browser.as_bytes()), nonce, verifier, since: Instant::now() };
+        let login = Login { browser: sha256(browser.as_bytes()), nonce, verifier, purpose, since: Instant::now() };
         self.logins.put(&state, login);
         Ok(Begun { url: url.into(), browser })
     }
 
-    /// Finishes a sign-in. What it began with is worth nothing afterwards, whatever comes of it.
+    /// Finishes a sign-in: who it is, and what for. What it began with is worth nothing afterwards, whatever comes of it.
     ///
     /// # Errors
     /// What came back does not hold, or the provider does not answer.
-    pub async fn finish(&self, browser: &str, came: Return, now: Timestamp) -> Result<Person, OidcError> {
+    pub async fn finish(&self, browser: &str, came: Return, now: Timestamp) -> Result<(Person, P), OidcError> {
         let refused = |why: &str| OidcError::Refused(why.to_owned());
         let login = self.logins.take(&came.state, Instant::now());
         let login = login.ok_or_else(|| refused("this sign-in did not begin here, is over, or is too old"))?;
@@ -176,7 +179,8 @@ impl Provider {
             keys = self.remote.keys(Instant::now(), true).await?;
             verified = token::verify(&id_token, &keys, &expected);
         }
-        verified.map_err(|fault| OidcError::Refused(fault.to_string()))
+        let person = verified.map_err(|fault| OidcError::Refused(fault.to_string()))?;
+        Ok((person, login.purpose))
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::http::admin::{
     abm, activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment,
     gitops, host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, os_updates,
-    profiles, setup_assistant, sign_in, teams, tokens, users, webhooks, windows_tokens,
+    profiles, setup_assistant, setup_experience, sign_in, teams, tokens, users, webhooks, windows_tokens,
 };
 
 /// One way to use the API.
@@ -119,7 +119,10 @@ const HOSTS: &[Operation] = &[
     op("GET", "/hosts/{id:[0-9]+}/actor", "Shows what the host's actor holds in memory"),
     op("GET", "/config", "Shows what is set for hosts of no team"),
     op("PATCH", "/config", "Changes what is set for hosts of no team").body::<os_updates::Config>(),
+    op("PATCH", "/setup_experience", "Changes what happens while devices of a team are set up").body::<setup_experience::OfTeam>().answers(&[204]).gives(""),
+    op("PATCH", "/mdm/apple/setup", "An older name of /setup_experience").body::<setup_experience::OfTeam>().answers(&[204]).gives(""),
     op("GET", "/hosts/{id:[0-9]+}/declarative_status", "Shows what a host has reported of itself and of its declarations"),
+    op("GET", "/hosts/{id:[0-9]+}/device_mapping", "Shows who uses a host: the owner of the account with which it was enrolled, and whom its agent names"),
     op("GET", "/hosts/{id:[0-9]+}/orphan_results", "Lists reports that belonged to no pending command"),
     op("POST", "/hosts/{id:[0-9]+}/lock", "Locks a host, with a PIN on a Mac").query::<host_lock::PinQuery>().answers(&[200, 202, 204]).gives(""),
     op("POST", "/mdm/hosts/{id:[0-9]+}/lock", "An older name of /hosts/{id}/lock").query::<host_lock::PinQuery>().answers(&[200, 202, 204]).gives(""),

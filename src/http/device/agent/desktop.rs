@@ -7,7 +7,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use actors::inspector::Refetch;
 use entities::agent::Kind;
-use entities::{agent_report, agent_token, host};
+use entities::{agent_token, host};
 use openssl::sha::sha256;
 use protocol::agent::orbit::is_device_token;
 use protocol::ids::HostId;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{DEADLINE, MAX_BYTES, read, refused};
 use crate::http::admin::hosts::{mdm_status, moment};
-use crate::http::admin::profiles;
+use crate::http::admin::{end_users, profiles};
 use crate::http::edge::DeviceEdge;
 use crate::http::error::{AgentError, AgentFault};
 
@@ -135,10 +135,8 @@ pub async fn users(
     edge: Data<DeviceEdge>,
 ) -> Result<HttpResponse, AgentError> {
     let host = host_of(&request, &token.1, &edge).await?;
-    let agent = agent_report::of_host(&edge.front.reader, host.id).await;
-    let agent = agent.map_err(|error| refused(Kind::Orbit)(error.into()))?;
-    let email = agent.map(|agent| agent.user_email).filter(|email| !email.is_empty());
-    let users: Vec<_> = email.into_iter().map(|email| json!({ "email": email, "source": "custom" })).collect();
+    let users = end_users::emails(&edge.front.reader, host.id).await;
+    let users = users.map_err(|error| refused(Kind::Orbit)(error.into()))?;
     Ok(HttpResponse::Ok().json(json!({ "host_id": host.id, "device_mapping": users })))
 }
 

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::DEADLINE;
 use crate::http::edge::DeviceEdge;
-use crate::http::page::{Page, escaped};
+use crate::http::page::{Page, escaped, refused};
 
 /// How long the token works.
 const LASTS: Duration = Duration::from_secs(600);
@@ -124,14 +124,6 @@ fn done(appru: &str, token: &str) -> HttpResponse {
 pub(super) fn fields<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     let text = std::str::from_utf8(body).ok()?;
     Query::<T>::from_query(text).ok().map(Query::into_inner)
-}
-
-/// The page of whoever does not get on.
-pub(super) fn refused(status: StatusCode, why: &str) -> HttpResponse {
-    let body = format!("<p>{}</p>", escaped(why));
-    let mut answer = Page { title: "This did not work", body: &body, leads_to: "'none'", script: "" }.answer();
-    *answer.status_mut() = status;
-    answer
 }
 
 /// Whether an address is one of this scheme and holds nothing that an address does not hold.

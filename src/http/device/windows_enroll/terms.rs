@@ -7,9 +7,9 @@ use protocol::percent::percent_encoded;
 use serde::Deserialize;
 
 use super::credential::account;
-use super::login::{fields, is_address_in, refused};
+use super::login::{fields, is_address_in};
 use crate::http::edge::DeviceEdge;
-use crate::http::page::{Page, escaped};
+use crate::http::page::{Page, escaped, refused};
 
 /// Where Windows' own app is; every other scheme would be somebody else's.
 const SCHEME: &str = "ms-appx-web:";

@@ -1,0 +1,166 @@
+//! People sign in at the identity provider before they enroll a device. The provider says who somebody is; that they may enroll a
+//! device at all, an enroll secret says, or the device itself with what Apple signed ([`begun`]).
+//!
+//! A browser goes from here to the provider, comes back, and is sent on to the enrollment profile with a reference that works for a
+//! few minutes (`actors::authority::reference`).
+
+use std::time::Instant;
+
+use actix_web::http::header;
+use actix_web::web::{Data, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actors::ask::Refusal;
+use actors::authority::enroll::UNKNOWN_SECRET;
+use actors::authority::reference::{Enrolls, NOT_SIGNED_IN, SignIn};
+use entities::enroll_secret;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::enroll::{self, Parameters};
+use crate::http::admin::people;
+use crate::http::edge::DeviceEdge;
+use crate::http::error::{DeviceError, EnrollError};
+use crate::http::limiter::Limiter;
+use crate::http::oidc::cookie::BrowserCookie;
+use crate::http::oidc::{Begun, OidcError, Person, Provider, Return};
+use crate::http::page::refused;
+
+/// What binds a sign-in to the browser that began it.
+const COOKIE: BrowserCookie = BrowserCookie { name: "__Secure-rookery_enroll", path: "/mdm/sso" };
+/// Where the provider sends browsers back to.
+pub const CALLBACK_PATH: &str = "/mdm/sso/callback";
+/// The longest JSON, in bytes.
+const MAX_BYTES: usize = 16 * 1024;
+/// The longest name that is kept, in characters.
+const MAX_NAME: usize = 255;
+
+/// Where people sign in who enroll a device.
+#[derive(Debug)]
+pub struct SsoEdge {
+    /// The identity provider.
+    pub provider: Option<Provider<Enrolls>>,
+    /// Who tries too often.
+    pub limiter: Limiter,
+}
+
+/// Fleet's way to begin.
+#[derive(Debug, Deserialize)]
+struct Begin {
+    /// Why, in Fleet's words; what is needed is the secret.
+    #[serde(default)]
+    initiator: String,
+    #[serde(default)]
+    enroll_secret: String,
+}
+
+/// `GET /mdm/sso`: sends a browser to the provider.
+pub async fn go(request: HttpRequest, secret: Query<Parameters>, edge: Data<DeviceEdge>) -> HttpResponse {
+    match by_secret(&request, &edge, secret.into_inner().token).await {
+        Ok(begun) => sent(begun),
+        Err(error) => page(&error),
+    }
+}
+
+/// `POST …/mdm/sso`: where a browser goes, for pages of others.
+pub async fn begin(
+    request: HttpRequest,
+    payload: Payload,
+    edge: Data<DeviceEdge>,
+) -> Result<HttpResponse, EnrollError> {
+    let body = edge.budget.read(payload, MAX_BYTES).await?;
+    let said: Begin = serde_json::from_slice(&body).map_err(|error| DeviceError::BadRequest(error.to_string()))?;
+    tracing::debug!("a sign-in begins: {:?}", said.initiator);
+    let Begun { url, browser } = by_secret(&request, &edge, said.enroll_secret).await?;
+    Ok(HttpResponse::Ok().cookie(COOKIE.of(browser)).json(json!({ "url": url })))
+}
+
+/// `GET /mdm/sso/callback`: the browser comes back, and goes on to the enrollment profile.
+pub async fn callback(request: HttpRequest, came: Query<Return>, edge: Data<DeviceEdge>) -> HttpResponse {
+    match finished(&request, came.into_inner(), &edge).await {
+        Ok(reference) => HttpResponse::SeeOther()
+            .cookie(COOKIE.over())
+            .insert_header((header::LOCATION, format!("{}?enrollment_reference={reference}", enroll::PATH)))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .finish(),
+        Err(error) => page(&error),
+    }
+}
+
+/// Begins the sign-in of whoever enrolls this device. Whoever calls this has made sure that they may.
+///
+/// # Errors
+/// There is no provider, it does not answer, or somebody tries too often.
+pub async fn begun(request: &HttpRequest, edge: &DeviceEdge, enrolls: Enrolls) -> Result<Begun, EnrollError> {
+    count(request, edge)?;
+    begin_for(edge, enrolls).await
+}
+
+/// Sends a browser on to the provider.
+pub fn sent(Begun { url, browser }: Begun) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .cookie(COOKIE.of(browser))
+        .insert_header((header::LOCATION, url))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish()
+}
+
+async fn by_secret(request: &HttpRequest, edge: &DeviceEdge, secret: String) -> Result<Begun, EnrollError> {
+    count(request, edge)?;
+    let known = enroll_secret::find(&edge.front.reader, &secret).await.map_err(Refusal::from)?;
+    let known = known.ok_or(EnrollError::Refused(UNKNOWN_SECRET))?;
+    begin_for(edge, Enrolls { team_id: known.team_id, ..Enrolls::default() }).await
+}
+
+async fn begin_for(edge: &DeviceEdge, enrolls: Enrolls) -> Result<Begun, EnrollError> {
+    provider(edge)?.begin(enrolls).await.map_err(unfinished)
+}
+
+/// Finishes a sign-in: the reference for the download.
+async fn finished(request: &HttpRequest, came: Return, edge: &DeviceEdge) -> Result<String, EnrollError> {
+    let browser = COOKIE.shown(request);
+    let finished = provider(edge)?.finish(&browser, came, edge.front.clock.now()).await;
+    let (Person { email, name }, enrolls) = finished.map_err(unfinished)?;
+    let email = people::email(&email).map_err(|_| failed("the identity provider names no email address"))?;
+    let full_name = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect();
+    let said = SignIn { user_name: email.clone(), email, full_name, enrolls };
+    Ok(edge.front.authority.ask(said, enroll::DEADLINE).await?)
+}
+
+fn provider(edge: &DeviceEdge) -> Result<&Provider<Enrolls>, EnrollError> {
+    let none = || EnrollError::NotReady("nobody signs in here to enroll a device: no identity provider is set".into());
+    edge.sso.provider.as_ref().ok_or_else(none)
+}
+
+fn unfinished(error: OidcError) -> EnrollError {
+    match error {
+        OidcError::Refused(why) => failed(&why),
+        OidcError::Away(why) => {
+            tracing::warn!("the identity provider does not answer as it should: {why}");
+            EnrollError::NotReady("the identity provider does not answer: try again".into())
+        }
+        OidcError::NoRandomness => Refusal::soon("the system has no randomness").into(),
+    }
+}
+
+/// Whoever cannot sign in learns no more than that; why, stands in the log.
+fn failed(why: &str) -> EnrollError {
+    tracing::info!("a sign-in to enroll a device fails: {why}");
+    EnrollError::Refused(NOT_SIGNED_IN)
+}
+
+/// By address alone: one enroll secret is many people's.
+fn count(request: &HttpRequest, edge: &DeviceEdge) -> Result<(), EnrollError> {
+    let because = || "somebody begins to sign in too often".to_owned();
+    let counted = edge.sso.limiter.count(request, None, Instant::now());
+    counted.map_err(|after| DeviceError::Busy { after, because: because() }.into())
+}
+
+/// What a person sees.
+fn page(error: &EnrollError) -> HttpResponse {
+    let answer = error.error_response();
+    let mut page = refused(answer.status(), &error.to_string());
+    if let Some(after) = answer.headers().get(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, after.clone());
+    }
+    page
+}
