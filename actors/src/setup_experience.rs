@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use entities::queue_entry::ACKNOWLEDGED;
-use entities::setup_experience::{self, RELEASE, Waiting};
-use entities::{Reader, StoreError, Writer, queue_entry, team_setting};
+use entities::setup_experience::{self, ACCOUNT, RELEASE, Waiting};
+use entities::{Reader, StoreError, Writer, idp_account, queue_entry, team_setting};
 use protocol::apple::command::Command;
+use protocol::apple::plist::{Dictionary, Value};
 use protocol::apple::request_types;
 use protocol::ids::{CommandUuid, HostId};
 use protocol::queue::State;
@@ -26,15 +27,14 @@ use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
 
-/// The team's setting that an admin lets devices go on.
-pub const RELEASE_MANUALLY: &str = "enable_release_device_manually";
-
 /// How often it is looked who waits.
 const TICK: Duration = Duration::from_secs(1);
 /// Devices of one step.
 const STEP: u64 = 200;
 /// Who is said to have queued the command.
 const BY: &str = "setup experience";
+/// A device that so often says that it cannot go on does not wait.
+const MOST_ERRORS: usize = 3;
 /// How long it is waited for the dispatcher.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -71,6 +71,8 @@ struct Desk {
 enum Step {
     /// Nothing yet.
     Wait,
+    /// Its owner's account is made.
+    Account,
     /// It is let go on; whether that is because of the time limit.
     Release { is_late: bool },
     /// It has gone on.
@@ -132,10 +134,18 @@ impl Desk {
             let settings = team_setting::of_teams(&self.reader, teams).await?;
             for device in &waiting {
                 let of_team = settings.get(&device.team_id);
-                let manually = of_team.and_then(|set| set.get(RELEASE_MANUALLY)?.as_bool()).unwrap_or(false);
+                let manually =
+                    of_team.and_then(|set| set.get(team_setting::RELEASE_MANUALLY)?.as_bool()).unwrap_or(false);
                 match next(device, manually, self.clock.now(), self.config.time_limit) {
                     Step::Wait => {}
-                    Step::Release { is_late } => self.release(device, is_late).await,
+                    Step::Account => self.tell(device, ACCOUNT).await,
+                    Step::Release { is_late } => {
+                        if is_late {
+                            let open = device.open_profiles;
+                            tracing::warn!(host.id = device.host_id, "is let go on although {open} profiles are open");
+                        }
+                        self.tell(device, RELEASE).await;
+                    }
                     Step::Done => {
                         tracing::info!(host.id = device.host_id, "goes on from Setup Assistant");
                         setup_experience::released(&self.writer, device.enrollment_id, device.generation).await?;
@@ -145,19 +155,13 @@ impl Desk {
         }
     }
 
-    async fn release(&self, device: &Waiting, is_late: bool) {
-        if is_late {
-            tracing::warn!(
-                host.id = device.host_id,
-                "is let go on although {} profiles are open",
-                device.open_profiles
-            );
-        }
-        let Some(command) = command(device) else { return };
-        let facts = request_types::facts(RELEASE);
+    /// Queues a command of Setup Assistant.
+    async fn tell(&self, device: &Waiting, request_type: &'static str) {
+        let Some(command) = command(device, request_type) else { return };
+        let facts = request_types::facts(request_type);
         let dispatch = Dispatch {
             uuid: command.uuid().clone(),
-            request_type: RELEASE.to_owned(),
+            request_type: request_type.to_owned(),
             body: command.to_xml().into(),
             asked_by: BY.to_owned(),
             priority: 0,
@@ -170,35 +174,57 @@ impl Desk {
             action: None,
         };
         if let Err(refusal) = self.dispatcher.ask(dispatch, DEADLINE).await {
-            tracing::warn!(host.id = device.host_id, "cannot be let go on now: {refusal}");
+            tracing::warn!(host.id = device.host_id, "cannot be sent {request_type} now: {refusal}");
         }
     }
 }
 
 /// The command, named after the enrollment and how often it was queued: a second one of the same name is refused.
-fn command(device: &Waiting) -> Option<Command> {
-    let times = device.releases.len() + 1;
-    let name = format!("device-configured-{}-{}-{times}", device.enrollment_id, device.generation);
-    Command::new(CommandUuid::parse(&name)?, RELEASE, Default::default()).ok()
+fn command(device: &Waiting, request_type: &str) -> Option<Command> {
+    let (what, times) = match request_type {
+        ACCOUNT => ("account-configuration", device.accounts.len() + 1),
+        _ => ("device-configured", device.releases.len() + 1),
+    };
+    let name = format!("{what}-{}-{}-{times}", device.enrollment_id, device.generation);
+    let arguments = device.owner.as_ref().filter(|_| request_type == ACCOUNT).map(account).unwrap_or_default();
+    Command::new(CommandUuid::parse(&name)?, request_type, arguments).ok()
+}
+
+/// The account that the owner of a Mac is given: the names are the provider's, and nobody can change them in Setup Assistant.
+fn account(owner: &idp_account::Model) -> Dictionary {
+    let short = owner.user_name.split('@').next().unwrap_or_default();
+    let short: String = short.chars().filter(|one| one.is_ascii_alphanumeric() || "._-".contains(*one)).collect();
+    let mut entries: Dictionary = [("LockPrimaryAccountInfo".to_owned(), Value::Boolean(true))].into_iter().collect();
+    if !short.is_empty() {
+        entries.insert("PrimaryAccountUserName".to_owned(), short.to_lowercase().into());
+    }
+    if !owner.full_name.is_empty() {
+        entries.insert("PrimaryAccountFullName".to_owned(), owner.full_name.as_str().into());
+    }
+    entries
 }
 
 fn next(device: &Waiting, manually: bool, now: Timestamp, time_limit: Duration) -> Step {
-    let answered = |state: &i16| *state == ACKNOWLEDGED || is_error(*state);
-    if device.releases.iter().any(answered) {
+    let errors = device.releases.iter().filter(|state| is_error(**state)).count();
+    if device.releases.contains(&ACKNOWLEDGED) || errors >= MOST_ERRORS {
         return Step::Done;
     }
-    if manually || device.releases.iter().any(|state| *state < queue_entry::TERMINAL) {
+    if device.owner.is_some() && device.accounts.is_empty() {
+        return Step::Account;
+    }
+    let is_under_way = |state: &i16| *state < queue_entry::TERMINAL;
+    if manually || device.releases.iter().any(is_under_way) {
         return Step::Wait;
     }
     let is_late = now.since(Timestamp::from_millis(device.since)) >= time_limit;
-    match !device.is_unmarked && device.open_profiles == 0 {
+    let is_open = device.is_unmarked || device.open_profiles > 0 || device.accounts.iter().any(is_under_way);
+    match !is_open {
         true => Step::Release { is_late: false },
         false if is_late => Step::Release { is_late },
         false => Step::Wait,
     }
 }
 
-/// A device that does not wait says that it is none.
 fn is_error(state: i16) -> bool {
     [State::Error, State::FormatError].iter().any(|error| error.code() == state)
 }
@@ -220,6 +246,8 @@ mod tests {
             team_id: 0,
             open_profiles,
             is_unmarked,
+            owner: None,
+            accounts: Vec::new(),
             releases,
         }
     }
@@ -248,9 +276,32 @@ mod tests {
         }
         assert_eq!(step(&told(&[ACKNOWLEDGED]), false, LIMIT), Step::Done);
         assert_eq!(step(&told(&[ACKNOWLEDGED]), true, LIMIT), Step::Done, "whoever told it");
-        assert_eq!(step(&told(&[State::Error.code()]), false, LIMIT), Step::Done);
+        let error = State::Error.code();
+        assert_eq!(step(&told(&[error, error]), false, LIMIT), Step::Release { is_late: false });
+        assert_eq!(step(&told(&[error; MOST_ERRORS]), false, LIMIT), Step::Done);
         let again = told(&[queue_entry::EXPIRED]);
         assert_eq!(step(&again, false, LIMIT), Step::Release { is_late: false });
-        assert_eq!(command(&again).unwrap().uuid().as_str(), "device-configured-7-2-2");
+        assert_eq!(command(&again, RELEASE).unwrap().uuid().as_str(), "device-configured-7-2-2");
+    }
+
+    #[test]
+    fn the_owners_account_comes_before() {
+        let owner = idp_account::Model {
+            uuid: "u".into(),
+            user_name: "Ada.L@example.com".into(),
+            email: "Ada.L@example.com".into(),
+            folded_email: "ada.l@example.com".into(),
+            full_name: "Ada L".into(),
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        let owned = |accounts: &[i16]| Waiting { owner: Some(owner.clone()), accounts: accounts.to_vec(), ..waiting() };
+        assert_eq!(step(&owned(&[]), false, Duration::ZERO), Step::Account);
+        assert_eq!(step(&owned(&[]), true, Duration::ZERO), Step::Account);
+        assert_eq!(step(&owned(&[queue_entry::NOT_NOW]), false, Duration::ZERO), Step::Wait);
+        let told = owned(&[ACKNOWLEDGED]);
+        assert_eq!(step(&told, false, Duration::ZERO), Step::Release { is_late: false });
+        let text = String::from_utf8(command(&owned(&[]), ACCOUNT).unwrap().to_xml()).unwrap();
+        assert!(text.contains("<string>ada.l</string>") && text.contains("<string>Ada L</string>"), "{text}");
     }
 }

@@ -53,6 +53,9 @@ pub struct Change {
     pub activity: (&'static str, Value),
 }
 
+/// The setting that an admin lets devices go on from Setup Assistant.
+pub const RELEASE_MANUALLY: &str = "enable_release_device_manually";
+
 /// The name of the setting whether people sign in at the identity provider before they enroll a device: `true`, or not set.
 pub const SIGN_IN: &str = "enable_end_user_authentication";
 

@@ -89,8 +89,19 @@ impl Admin {
         Ok(serde_json::from_slice(&self.send(method, path, body).await?)?)
     }
 
+    /// Sends a form with a file in it.
+    pub(super) async fn post_form(&self, path: &str, boundary: &str, form: Vec<u8>) -> anyhow::Result<()> {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.token).body(form);
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        self.read(path, request.header(reqwest::header::CONTENT_TYPE, kind)).await.map(|_| ())
+    }
+
     async fn send(&self, method: Method, path: &str, body: reqwest::Body) -> anyhow::Result<Vec<u8>> {
         let request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token).body(body);
+        self.read(path, request).await
+    }
+
+    async fn read(&self, path: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
         let response = request.send().await?;
         let (status, bytes) = (response.status(), response.bytes().await?);
         anyhow::ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&bytes));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::admin::Rows;
 use super::fleets::PerPlatform;
 use super::profiles::Standing;
+use super::purchase::Bought;
 use crate::sim::fleet::Truth;
 use crate::sim::log::CommandTruth;
 use crate::sim::report::{Latency, Progress};
@@ -24,6 +25,8 @@ pub(super) struct Summary {
     pub(super) commands: Commands,
     /// How many hosts have what they shall have.
     pub(super) profiles: Standing,
+    /// How far the devices came that were bought.
+    pub(super) bought: Bought,
     /// How often devices answered `NotNow`.
     pub(super) not_now_answers: u64,
     /// Pushes that woke a device.
@@ -96,6 +99,7 @@ impl Summary {
             && self.executed_twice == 0
             && self.findings.is_empty()
             && self.profiles.is_settled()
+            && self.bought.is_complete()
             && (self.platforms.windows.hosts == 0 || self.platforms.windows.commands.queued > 0)
     }
 }

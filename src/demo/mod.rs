@@ -1,7 +1,7 @@
 //! `rookery demo`: a server, a simulated APNs and simulated devices in one process, to look at or to test.
 //!
-//! Everything goes over real sockets: Apple's devices enroll over HTTPS with SCEP and are pushed over HTTP/2, a third of the
-//! devices are Windows PCs that come by themselves, and the demo's admin uses the admin API like any other. At the end the devices' own record of what happened is compared with the server's rows.
+//! Everything goes over real sockets: Apple's devices enroll over HTTPS with SCEP and are pushed over HTTP/2, a third of them
+//! are bought and come by themselves through Setup Assistant, a third of the devices are Windows PCs, and the demo's admin uses the admin API like any other. At the end the devices' own record of what happened is compared with the server's rows.
 //!
 //! Start with [`main`].
 
@@ -9,6 +9,7 @@ mod admin;
 mod audit;
 mod fleets;
 mod profiles;
+mod purchase;
 mod screen;
 mod stage;
 
@@ -115,10 +116,12 @@ async fn play(options: &Options, stage: &Stage, began: Instant) -> anyhow::Resul
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (counts, progress, rows) = (fleet.counts(), fleet.progress(), admin.all_rows().await?);
     let pushes = stage.pushes.counts().delivered;
+    let bought = admin.bought(&progress.apple).await?;
     let truth = tokio::task::spawn_blocking(move || fleet.stop()).await?;
     let mut summary = audit::compare(&counts, &progress, &truth, admin.meant(), &rows);
     summary.pushes = pushes;
     summary.profiles = profiles;
+    summary.bought = bought;
     summary.seconds = began.elapsed().as_secs_f64();
     debug_assert!(summary.commands.unfinished >= unfinished || unfinished == 0);
     Ok(summary)

@@ -113,6 +113,11 @@ pub(super) fn end(options: &Options, summary: &Summary) {
         "Profiles: {} hosts verified, {} verifying, {} failed, {} pending.",
         profiles.verified, profiles.verifying, profiles.failed, profiles.pending
     );
+    let bought = &summary.bought;
+    println!(
+        "Bought devices: {} expected, {} enrolled by themselves, {} configured, {} released.",
+        bought.expected, bought.enrolled, bought.configured, bought.released
+    );
     for finding in &summary.findings {
         println!("a device found: {finding}");
     }

@@ -17,11 +17,12 @@ use super::admin::Admin;
 use super::fleets::Fleets;
 use crate::config::{Settings, Span, cores};
 use crate::serve::{self, Ended, Running};
+use crate::sim::abm::{AssignmentConfig, AssignmentService};
 use crate::sim::apns::{PushConfig, PushService};
 use crate::sim::apple::device::DeviceOptions;
 use crate::sim::behaviour::Behaviour;
 use crate::sim::clock::Clock;
-use crate::sim::fleet::{Fleet, FleetConfig, PcFleetConfig, Persona};
+use crate::sim::fleet::{Fleet, FleetConfig, PcFleetConfig, Persona, Purchase};
 use crate::sim::keys::{KeyPool, Keys};
 use crate::sim::windows::device::enroll::DISCOVERY_PATH;
 use crate::sim::windows::device::{PcOptions, Proof};
@@ -47,6 +48,7 @@ pub(super) struct Stage {
     is_temporary: bool,
     push_certificate: Signer,
     secret: String,
+    purchase: Purchase,
 }
 
 impl Stage {
@@ -66,26 +68,33 @@ impl Stage {
             },
             runtime,
         )?;
+        let certificate = apple.issue_server(&[ServerName::parse("localhost")?], now, LIFE)?;
+        let config = AssignmentConfig::local(certificate, Clock::default(), options.seed);
+        let service = AssignmentService::start(config, runtime)?;
+        let organization = service.found("Demo");
         let root = data_dir.join("simulated-apple.pem");
         std::fs::write(&root, apple.certificate().to_pem()?)?;
-        let settings = settings(data_dir.clone(), &pushes, root)?;
+        let settings = settings(data_dir.clone(), &pushes, &service, root)?;
         telemetry::start(&settings.log)?;
         let running = serve::start(settings)?;
         let token = running.new_token(&format!("demo {}", uuid::Uuid::new_v4()))?;
         let push_certificate = apple.issue_push(TOPIC, now, LIFE)?;
         let secret = secret()?;
         let is_temporary = options.data.is_none();
-        Ok(Self { running, token, pushes, data_dir, is_temporary, push_certificate, secret })
+        let purchase = Purchase { service, organization, authority: apple };
+        Ok(Self { running, token, pushes, data_dir, is_temporary, push_certificate, secret, purchase })
     }
 
-    /// Does what an admin does first: push certificate, enroll secret.
+    /// Does what an admin does first: push certificate, enroll secret, the token of Apple Business Manager.
     pub(super) async fn prepare(&self, admin: &Admin) -> anyhow::Result<()> {
         let key = String::from_utf8(self.push_certificate.private_key_pem()?)?;
         let pem = format!("{}{key}", self.push_certificate.certificate().to_pem()?);
         admin.put("/v1/pushcert?new_topic=1", pem).await.context("the push certificate was refused")?;
         let spec = serde_json::json!({ "spec": { "secrets": [{ "secret": self.secret }] } });
         admin.post("/api/v1/fleet/spec/enroll_secret", &spec).await.context("the enroll secret was refused")?;
-        Ok(())
+        let key = admin.abm_public_key().await.context("no public key for Apple Business Manager")?;
+        let file = self.purchase.service.token_file(self.purchase.organization, &key, LIFE)?;
+        admin.upload_abm_token(&file).await.context("the token of Apple Business Manager was refused")
     }
 
     /// Starts the devices: a third of them PCs, which need a token each.
@@ -122,6 +131,7 @@ impl Stage {
             seed: options.seed,
             threads: cores(),
             ramp: RAMP,
+            purchase: Some(self.purchase.clone()),
         })?;
         Ok(Fleets { apple, windows })
     }
@@ -134,6 +144,7 @@ impl Stage {
     /// Stops the server, and removes what was temporary.
     pub(super) fn clear(self) -> anyhow::Result<Ended> {
         self.pushes.stop();
+        self.purchase.service.stop();
         let ended = self.running.stop();
         if self.is_temporary {
             let _ = std::fs::remove_dir_all(&self.data_dir);
@@ -143,7 +154,12 @@ impl Stage {
 }
 
 /// Settings from the environment, with addresses of this machine, short waits and a quiet log.
-fn settings(data_dir: PathBuf, pushes: &PushService, root: PathBuf) -> anyhow::Result<Settings> {
+fn settings(
+    data_dir: PathBuf,
+    pushes: &PushService,
+    service: &AssignmentService,
+    root: PathBuf,
+) -> anyhow::Result<Settings> {
     let usual = Settings::default();
     let mut settings = Settings::load(None).map_err(|faults| anyhow::anyhow!(faults.join("\n")))?;
     settings.data_dir = data_dir;
@@ -152,7 +168,11 @@ fn settings(data_dir: PathBuf, pushes: &PushService, root: PathBuf) -> anyhow::R
     settings.ops.listen = free(8445);
     settings.server_url = String::new();
     settings.apns.url = format!("https://localhost:{}", pushes.port());
-    settings.apns.root_certificate = root;
+    settings.apns.root_certificate = root.clone();
+    settings.abm.url = service.url();
+    settings.abm.root_certificate = root.clone();
+    settings.abm.device_authorities = root;
+    settings.abm.sync_every = seconds(1);
     if settings.hosts == usual.hosts {
         settings.hosts.push_again = seconds(2);
         settings.hosts.push_again_cap = seconds(10);

@@ -115,11 +115,12 @@ pub(super) fn updates(name: &str, value: Value) -> anyhow::Result<(Value, Vec<St
 pub(super) fn setup(name: &str, value: Value) -> anyhow::Result<(Value, Vec<String>)> {
     let mut keys = Keys::of(value)?;
     let mut setup = Map::new();
-    let key = "enable_end_user_authentication";
-    match keys.take(key) {
-        None => {}
-        Some(demands @ Value::Bool(_)) => drop(setup.insert(key.to_owned(), demands)),
-        Some(_) => bail!("controls.{name}.{key} is neither true nor false"),
+    for key in ["enable_end_user_authentication", "enable_release_device_manually"] {
+        match keys.take(key) {
+            None => {}
+            Some(wish @ Value::Bool(_)) => drop(setup.insert(key.to_owned(), wish)),
+            Some(_) => bail!("controls.{name}.{key} is neither true nor false"),
+        }
     }
     let rest = keys.into_rest(&format!("controls.{name}."), None)?;
     Ok((setup.into(), rest))

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::abm::Facts;
 use super::apns::PushService;
 use super::apple::device::{Device, DeviceOptions, User, UserKind};
 use super::apple::host::SimHost;
@@ -28,7 +29,7 @@ mod world;
 
 pub use pcs::PcFleetConfig;
 pub use truth::{Deviation, Truth, TruthCounts};
-pub use world::{Stop, World};
+pub use world::{Purchase, Stop, World};
 
 /// How often somebody who waits for the fleet looks.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -67,6 +68,8 @@ pub struct FleetConfig {
     pub threads: usize,
     /// How many enroll at once.
     pub ramp: usize,
+    /// Where every third of them is bought, if any are: all but those that belong to their users, and every Shared iPad.
+    pub purchase: Option<Purchase>,
 }
 
 /// The kind of a member.
@@ -143,6 +146,15 @@ impl Persona {
         }
     }
 
+    /// Whether the device with this place is bought, where any are.
+    const fn is_bought(self, index: u32) -> bool {
+        match self {
+            Self::SharedIPad => true,
+            Self::Personal | Self::Windows => false,
+            Self::Mac | Self::MacWithUser | Self::IPhone => index % 3 == 0,
+        }
+    }
+
     /// The users that enroll with a device of this kind.
     fn users(self, model: &Model, chance: &mut Chance) -> Vec<(UserKind, User)> {
         let name = model.owner.to_lowercase();
@@ -164,7 +176,7 @@ impl Fleet {
     /// See [`FleetError`].
     pub fn start(config: FleetConfig) -> Result<Self, FleetError> {
         let trust = Trust::new(&config.anchors)?;
-        let world = world(&config.enroll_url, config.ramp, Duration::from_secs(60));
+        let world = world(&config.enroll_url, config.ramp, Duration::from_secs(60), config.purchase.clone());
         let (mut members, mut hosts) = (Vec::new(), Vec::new());
         for index in 0..config.count {
             let (member, host) = recruit(&config, index, &trust, &world)?;
@@ -248,9 +260,9 @@ impl Member {
 }
 
 /// The world of a fleet that enrolls here, so many at once.
-fn world(enroll_url: &str, ramp: usize, minute: Duration) -> Arc<World> {
+fn world(enroll_url: &str, ramp: usize, minute: Duration, purchase: Option<Purchase>) -> Arc<World> {
     let ramp = Semaphore::new(ramp.max(1));
-    Arc::new(World { enroll_url: enroll_url.to_owned(), tally: Tally::default(), ramp, minute })
+    Arc::new(World { enroll_url: enroll_url.to_owned(), tally: Tally::default(), ramp, minute, purchase })
 }
 
 /// Makes one device and the actor that lives its life.
@@ -265,6 +277,9 @@ fn recruit(
     let mut chance = Chance::new(config.seed, u64::from(number) << 8);
     let family = persona.family().ok_or(FleetError::NoKinds)?;
     let model = Model::new(family, config.seed, number);
+    if let Some(purchase) = config.purchase.as_ref().filter(|_| persona.is_bought(index)) {
+        purchase.service.add_devices(purchase.organization, [Facts::from(&model)]);
+    }
     let users = persona.users(&model, &mut chance);
     let options = DeviceOptions { personal: persona == Persona::Personal, ..config.options.clone() };
     let device = Device::new(model.clone(), trust.clone(), options, chance.number());

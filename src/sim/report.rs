@@ -46,6 +46,10 @@ pub struct Tally {
     pub enrolled: AtomicU64,
     /// Devices that gave up: the server refused them.
     pub failed: AtomicU64,
+    /// Devices that got their enrollment profile by themselves, because they were bought so.
+    pub set_up: AtomicU64,
+    /// Devices that waited in Setup Assistant and were let go on.
+    pub released: AtomicU64,
     /// Devices that were erased.
     pub erased: AtomicU64,
     /// Polls (`Idle`).
@@ -90,6 +94,8 @@ pub struct Tally {
 pub struct Progress {
     pub enrolled: u64,
     pub failed: u64,
+    pub set_up: u64,
+    pub released: u64,
     pub erased: u64,
     pub polls: u64,
     pub commands: u64,
@@ -172,6 +178,8 @@ impl Tally {
         Progress {
             enrolled: of(&self.enrolled),
             failed: of(&self.failed),
+            set_up: of(&self.set_up),
+            released: of(&self.released),
             erased: of(&self.erased),
             polls: of(&self.polls),
             commands: of(&self.commands),

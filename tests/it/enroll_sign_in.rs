@@ -118,7 +118,10 @@ async fn a_team_that_demands_a_sign_in_gives_nobody_a_profile_without_one() {
             done(world, &world.app.token, Method::PATCH, &format!("/teams/{id}/secrets"), secrets).await;
             demand(world, id, true).await;
             let shown = done(world, &world.app.token, Method::GET, &format!("/teams/{id}"), Value::Null).await;
-            assert_eq!(shown["team"]["mdm"]["macos_setup"], json!({ "enable_end_user_authentication": true }));
+            assert_eq!(
+                shown["team"]["mdm"]["macos_setup"],
+                json!({ "enable_end_user_authentication": true, "enable_release_device_manually": false })
+            );
             let mut browser = Browser::new(world);
             let profile = |secret: &str| world.app.device_url(&format!("/api/mdm/apple/enroll?token={secret}"));
             let refused = browser.send(Method::GET, &profile(OF_TEAM)).await;

@@ -32,7 +32,9 @@ async fn hosts_of_a_platform_are_told_until_nothing_is_set() {
             before["mdm"],
             json!({
                 "macos_updates": unset, "ios_updates": unset, "ipados_updates": unset, "windows_updates": windows,
-                "macos_setup": { "enable_end_user_authentication": false },
+                "macos_setup": {
+                    "enable_end_user_authentication": false, "enable_release_device_manually": false,
+                },
                 "end_user_authentication": { "idp_name": "" },
             })
         );

@@ -110,8 +110,7 @@ impl Handler<Invite> for Authority {
 }
 
 async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) -> Answer<Vec<u8>> {
-    let mut to =
-        Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, ..Promise::default() };
+    let mut to = Promise { serial: invite.promised_serial, uuid: invite.promised_uuid, ..Promise::default() };
     let by = match invite.entitlement {
         Entitlement::Admin(name) => name,
         Entitlement::EnrollSecret(secret) => {
@@ -125,7 +124,9 @@ async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) 
         Entitlement::Reference(reference) => {
             let SignedIn { account, enrolls } = reference::read(desk, &keys, &reference).await?;
             let Enrolls { team_id, serial, uuid } = enrolls;
-            to = Promise { serial, uuid, team_id, account_uuid: Some(account.uuid), automatic: false };
+            // Only a device that the organization bought proves its serial number before somebody signs in.
+            let automatic = serial.is_some();
+            to = Promise { serial, uuid, team_id, account_uuid: Some(account.uuid), automatic };
             account.email
         }
     };

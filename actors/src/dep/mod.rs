@@ -36,6 +36,8 @@ use service::{CallError, Service};
 
 /// Where new devices come for their enrollment profile, at this server.
 pub const ENROLL_PATH: &str = "/api/mdm/apple/enroll";
+/// Where they come first when their people have to sign in.
+pub const SIGN_IN_PATH: &str = "/mdm/sso";
 
 /// How long a token rests that Apple does not take, or whose terms are not signed.
 const REFUSED_RESTS: Duration = Duration::from_secs(10 * 60);
@@ -90,6 +92,7 @@ struct Desk {
     io: Io,
     config: Arc<DepConfig>,
     enroll_url: String,
+    sign_in_url: String,
     anchors: Vec<Certificate>,
     mail: Arc<MailConfig>,
     mailer: Handle<Mailer>,
@@ -117,6 +120,7 @@ impl Desk {
             io: parts.io.clone(),
             config: parts.config.dep.clone(),
             enroll_url: format!("{server_url}{ENROLL_PATH}"),
+            sign_in_url: format!("{server_url}{SIGN_IN_PATH}"),
             anchors: roots.iter().filter_map(|root| Certificate::parse(root).ok()).collect(),
             mail: parts.config.mail.clone(),
             mailer: parts.mailer.clone(),
@@ -124,9 +128,10 @@ impl Desk {
         }
     }
 
-    /// What the server adds to the profile of each team.
-    fn additions(&self) -> Additions<'_> {
-        Additions { url: &self.enroll_url, anchor_certs: &self.anchors, ..Additions::default() }
+    /// What the server adds to the profile of a team whose people sign in first, or do not.
+    fn additions(&self, signs_in: bool) -> Additions<'_> {
+        let configuration_web_url = signs_in.then_some(self.sign_in_url.as_str());
+        Additions { url: &self.enroll_url, configuration_web_url, anchor_certs: &self.anchors, ..Additions::default() }
     }
 
     fn service(&self, token: &abm_token::Model) -> Result<Service, RoundError> {

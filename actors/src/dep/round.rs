@@ -11,7 +11,7 @@ use entities::abm_token::{self, READING, SWEEPING};
 use entities::dep_device::page::{self, Page, Place, Said};
 use entities::dep_device::{self as device, Difference, Outcome};
 use entities::setup_assistant::{self, definition};
-use entities::{StoreError, dep_device};
+use entities::{StoreError, dep_device, team_setting};
 use protocol::apple::dep::answers::{Assigned, Device, DevicesPage, OpType, Outcome as Word, ProfileStatus, Refusal};
 use protocol::apple::dep::profile::{EffectiveProfile, SetupProfile};
 use protocol::time::Timestamp;
@@ -206,7 +206,8 @@ impl Round<'_> {
                 .ok()
         });
         let profile = own.unwrap_or_else(SetupProfile::standard);
-        Ok(profile.effective(&self.desk.additions()))
+        let signs_in = team_setting::demands_sign_in(&self.desk.reader, Some(team_id)).await?;
+        Ok(profile.effective(&self.desk.additions(signs_in)))
     }
 
     /// Assigns a profile to the team's devices that have another one, until each of them was named once.

@@ -145,7 +145,7 @@ impl Mdm {
         ];
         let wanted = apple.into_iter().filter_map(|(platform, updates)| Some((platform, updates.as_ref()?)));
         let windows = self.windows_updates.iter().map(|updates| updates.change(team_id));
-        let setup = self.macos_setup.iter().filter_map(SetupExperience::changes).map(Ok);
+        let setup = self.macos_setup.iter().flat_map(SetupExperience::changes).map(Ok);
         wanted.map(|(platform, updates)| change(platform, updates, team_id)).chain(windows).chain(setup).collect()
     }
 }

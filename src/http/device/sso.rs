@@ -10,9 +10,11 @@ use actix_web::http::header;
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use actors::ask::Refusal;
+use actors::authority::assigned::ProveAssigned;
 use actors::authority::enroll::UNKNOWN_SECRET;
 use actors::authority::reference::{Enrolls, NOT_SIGNED_IN, SignIn};
 use entities::enroll_secret;
+use protocol::apple::dep::machine_info;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -54,8 +56,15 @@ struct Begin {
 }
 
 /// `GET /mdm/sso`: sends a browser to the provider.
+///
+/// A browser of a device that was just switched on shows what the device is, signed by what Apple gave it; any other one shows an
+/// enroll secret.
 pub async fn go(request: HttpRequest, secret: Query<Parameters>, edge: Data<DeviceEdge>) -> HttpResponse {
-    match by_secret(&request, &edge, secret.into_inner().token).await {
+    let begun = match request.headers().get(machine_info::HEADER) {
+        Some(header) => by_device(&request, &edge, header.as_bytes().to_vec()).await,
+        None => by_secret(&request, &edge, secret.into_inner().token).await,
+    };
+    match begun {
         Ok(begun) => sent(begun),
         Err(error) => page(&error),
     }
@@ -102,6 +111,11 @@ pub fn sent(Begun { url, browser }: Begun) -> HttpResponse {
         .insert_header((header::LOCATION, url))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish()
+}
+
+async fn by_device(request: &HttpRequest, edge: &DeviceEdge, header: Vec<u8>) -> Result<Begun, EnrollError> {
+    let enrolls = edge.front.authority.ask(ProveAssigned { header }, enroll::DEADLINE).await?;
+    begun(request, edge, enrolls).await
 }
 
 async fn by_secret(request: &HttpRequest, edge: &DeviceEdge, secret: String) -> Result<Begun, EnrollError> {

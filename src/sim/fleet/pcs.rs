@@ -45,7 +45,7 @@ impl Fleet {
     /// See [`FleetError`].
     pub fn of_pcs(config: PcFleetConfig) -> Result<Self, FleetError> {
         let trust = Trust::new(&config.anchors)?;
-        let world = world(&config.discovery_url, config.ramp, config.minute);
+        let world = world(&config.discovery_url, config.ramp, config.minute, None);
         let (mut members, mut hosts) = (Vec::new(), Vec::new());
         for (index, token) in config.tokens.iter().enumerate() {
             let number = u32::try_from(index).map_or(config.first, |index| config.first.wrapping_add(index));

@@ -25,6 +25,7 @@ async fn config(mdm: &FakeMdm, count: u32, behaviour: Behaviour) -> FleetConfig 
         seed: 7,
         threads: 2,
         ramp: 4,
+        purchase: None,
     }
 }
 

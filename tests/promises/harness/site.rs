@@ -142,6 +142,7 @@ impl Site {
             seed: proof.seed,
             threads: 2,
             ramp: RAMP,
+            purchase: None,
         };
         let fleet = Fleet::start(config).unwrap();
         let patience = PATIENCE + Duration::from_millis(100) * count;

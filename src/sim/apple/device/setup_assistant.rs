@@ -24,6 +24,24 @@ impl Device {
     /// # Errors
     /// See [`DeviceError`]; Setup Assistant can be begun again then.
     pub async fn set_up(&mut self, service: &AssignmentService, apple: &Authority) -> Result<bool, DeviceError> {
+        if !self.fetch_own_profile(service, apple).await? {
+            return Ok(false);
+        }
+        self.obtain_identity().await?;
+        self.authenticate().await?;
+        self.update_token(ChannelNo::DEVICE).await?;
+        Ok(true)
+    }
+
+    /// Fetches the enrollment profile from where Apple says, and keeps it. False when the device is nobody's.
+    ///
+    /// # Errors
+    /// See [`DeviceError`].
+    pub async fn fetch_own_profile(
+        &mut self,
+        service: &AssignmentService,
+        apple: &Authority,
+    ) -> Result<bool, DeviceError> {
         let Some(setup) = service.set_up(&self.model.serial_number) else { return Ok(false) };
         if !setup.anchor_certs.is_empty() {
             let trust = Trust::new(&setup.anchor_certs).map_err(|error| DeviceError::Local(error.to_string()))?;
@@ -38,9 +56,6 @@ impl Device {
         let said = self.machine_info(&identity)?;
         let request = Request::new(Method::POST, &setup.url, said);
         self.ask_for_profile(request.with_header(CONTENT_TYPE, machine_info::CONTENT_TYPE)).await?;
-        self.obtain_identity().await?;
-        self.authenticate().await?;
-        self.update_token(ChannelNo::DEVICE).await?;
         Ok(true)
     }
 

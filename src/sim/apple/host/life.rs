@@ -21,6 +21,9 @@ use crate::sim::random::Chance;
 use crate::sim::report::{Histogram, count};
 use crate::sim::wire::{Manner, WireError};
 
+/// When a device that is nobody's is switched on again.
+const ASKS_AGAIN: Duration = Duration::from_millis(200);
+
 /// Commands that no device defers (Apple, "Handling NotNow status responses").
 const NEVER_DEFERRED: &[&str] =
     &["ClearPasscode", "DeviceConfigured", "DeviceLock", "EraseDevice", "RestartDevice", "ShutDownDevice"];
@@ -104,13 +107,7 @@ impl Life {
     }
 
     async fn enroll_all(&mut self) -> Result<(), DeviceError> {
-        let url = self.world.enroll_url.clone();
-        // A challenge may be used up when the reply was lost: profile and identity are one step.
-        self.persist(async |device| {
-            device.fetch_profile(&url).await?;
-            device.obtain_identity().await
-        })
-        .await?;
+        self.obtain_profile_and_identity().await?;
         self.check_in(async |device| device.authenticate().await).await?;
         self.check_in(async |device| device.update_token(ChannelNo::DEVICE).await).await?;
         if self.device.model.is_mac() && !self.device.options.personal {
@@ -124,6 +121,29 @@ impl Life {
         Ok(())
     }
 
+    /// A challenge may be used up when the reply was lost: profile and identity are one step.
+    async fn obtain_profile_and_identity(&mut self) -> Result<(), DeviceError> {
+        let world = self.world.clone();
+        let purchase = world.purchase.as_ref().filter(|purchase| purchase.holds(&self.device.model.serial_number));
+        let Some(purchase) = purchase else {
+            let enrolling = async |device: &mut Device| {
+                device.fetch_profile(&world.enroll_url).await?;
+                device.obtain_identity().await
+            };
+            return self.persist(enrolling).await;
+        };
+        let setting_up = async |device: &mut Device| {
+            let is_owned = device.fetch_own_profile(&purchase.service, &purchase.authority).await?;
+            if is_owned { device.obtain_identity().await.map(|()| true) } else { Ok(false) }
+        };
+        while !self.persist(setting_up).await? {
+            // Nobody has assigned it anything yet: its user waits, too.
+            sleep(ASKS_AGAIN).await;
+        }
+        count(&world.tally.set_up);
+        Ok(())
+    }
+
     /// Whether it has to enroll before it can do anything else.
     pub(super) fn wants_to_enroll(&self) -> bool {
         self.stage == Stage::New
@@ -134,7 +154,12 @@ impl Life {
         if self.stage != Stage::Enrolled {
             return Vec::new();
         }
-        match self.try_session(channel).await {
+        let waited = self.device.options.awaits_configuration;
+        let worked = self.try_session(channel).await;
+        if waited && !self.device.options.awaits_configuration {
+            count(&self.world.tally.released);
+        }
+        match worked {
             Ok(due) => due,
             Err(error) => {
                 // The device's log has it as a finding; a real device waits for the next push, too.
