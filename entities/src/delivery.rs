@@ -79,6 +79,8 @@ pub struct Sent {
     pub command_uuid: String,
     /// The channel that the command is to be queued for; `None` when it waits there already.
     pub channel: Option<Channel>,
+    /// The queue entry of the command where it waits already.
+    pub joins: Option<i64>,
 }
 
 /// A command for many hosts.
@@ -169,6 +171,8 @@ impl Delivery {
         self.held.retain(|(row, _)| !late.contains(&row.host_id));
         self.dropped.retain(|row| !late.contains(&row.host_id));
         self.adopted.retain(|(row, _)| !late.contains(&row.host_id));
+        let waiting = self.waiting(transaction).await?;
+        self.sent.retain(|sent| sent.joins.is_none_or(|entry| waiting.contains(&entry)));
         let named: Vec<i64> = self.sent.iter().filter_map(|sent| sent.channel).map(|to| to.enrollment_id).collect();
         let enabled = enrollment::enabled_of(transaction, &named).await?;
         self.sent.retain(|sent| sent.channel.is_none_or(|channel| enabled.contains(&channel.enrollment_id)));
@@ -196,6 +200,18 @@ impl Delivery {
             }
         }
         Ok(done)
+    }
+
+    /// The joined commands that still wait. Nobody would report the others for what joins them: it is decided about anew.
+    async fn waiting(&self, transaction: &Transaction) -> Result<BTreeSet<i64>, StoreError> {
+        let joined: BTreeSet<i64> = self.sent.iter().filter_map(|sent| sent.joins).collect();
+        let mut waiting = BTreeSet::new();
+        for some in joined.into_iter().collect::<Vec<_>>().chunks(500) {
+            let rows = queue_entry::Entity::find().select_only().column(queue_entry::Column::Id);
+            let rows = rows.filter(queue_entry::Column::Id.is_in(some.iter().copied()));
+            waiting.extend(rows.filter(queue_entry::is_with_us()).into_tuple::<i64>().all(transaction).await?);
+        }
+        Ok(waiting)
     }
 
     async fn drop(&self, transaction: &Transaction) -> Result<u64, StoreError> {
@@ -330,3 +346,6 @@ impl Row {
             .add(Column::Status.eq(UNSENT))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,8 @@ pub struct Step {
     pub hosts: u64,
     /// Rows that were written.
     pub marked: u64,
+    /// Those of them that waited for a command that had ended.
+    pub lost: u64,
     /// Whether there may be more to do.
     pub goes_on: bool,
 }
@@ -92,14 +94,14 @@ pub async fn step(writer: &Writer, now: i64) -> Result<Step, StoreError> {
                 if !hosts.is_empty() {
                     let looked_at = hosts.len() as u64;
                     let marked = mark(transaction, &Scope::Hosts(hosts), now).await?;
-                    return Ok(Step { hosts: looked_at, marked, goes_on: true });
+                    return Ok(Step { hosts: looked_at, marked, goes_on: true, ..Step::default() });
                 }
                 let Some(next) = profile_marking::next(transaction).await? else { return Ok(Step::default()) };
                 let (after, last) = (next.after_host_id, run_behind(transaction, next.after_host_id).await?);
                 let until = last.unwrap_or(i64::MAX);
                 let marked = mark(transaction, &Scope::Profile { id: next.profile_id, after, until }, now).await?;
                 profile_marking::go_on(transaction, next.profile_id, last).await?;
-                Ok(Step { hosts: 0, marked, goes_on: true })
+                Ok(Step { marked, goes_on: true, ..Step::default() })
             })
         })
         .await
@@ -122,7 +124,7 @@ pub async fn sweep(writer: &Writer, after: i64, now: i64) -> Result<(Step, Optio
                 let scope = Scope::Hosts(some);
                 let lost = free_lost(transaction, &scope, now).await?;
                 let marked = if hosts == 0 { 0 } else { lost + mark(transaction, &scope, now).await? };
-                Ok((Step { hosts, marked, goes_on: next.is_some() }, next))
+                Ok((Step { hosts, marked, lost, goes_on: next.is_some() }, next))
             })
         })
         .await

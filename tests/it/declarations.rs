@@ -42,7 +42,11 @@ pub(crate) async fn assign(world: &World, profiles: &[Value]) {
 pub(crate) async fn standing(world: &World, device: &Device) -> BTreeMap<String, (String, String)> {
     let id = world.host(device).await["id"].as_i64().unwrap();
     let path = format!("/hosts/{id}/configuration_profiles");
-    let shown = done(world, &world.app.token, Method::GET, &path, json!({})).await;
+    rows(&done(world, &world.app.token, Method::GET, &path, json!({})).await)
+}
+
+/// The same of what the API says.
+pub(crate) fn rows(shown: &Value) -> BTreeMap<String, (String, String)> {
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let row = |row: &Value| {
         let sign = if row["operation_type"] == "remove" { "-" } else { "" };

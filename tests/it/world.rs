@@ -109,13 +109,18 @@ impl World {
 
     /// Uploads the push certificate and makes the enroll secret, as an admin would.
     async fn prepare(&self) {
-        let ready = async || (self.app.ops("/readyz").await.status == StatusCode::OK).then_some(());
-        eventually("the server is ready", ready).await;
+        self.ready().await;
         let uploaded = self.upload_push_certificate(TOPIC, "").await;
         assert_eq!(uploaded.0, StatusCode::OK, "{}", uploaded.1);
         let spec = json!({ "spec": { "secrets": [{ "secret": SECRET }] } });
         let made = self.app.post("/api/v1/fleet/spec/enroll_secret", &spec).await;
         assert_eq!(made.status, StatusCode::OK, "{}", made.json);
+    }
+
+    /// Waits until the server says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let ready = async || (self.app.ops("/readyz").await.status == StatusCode::OK).then_some(());
+        eventually("the server is ready", ready).await;
     }
 
     pub(crate) async fn upload_push_certificate(&self, topic: &str, query: &str) -> (StatusCode, Value) {

@@ -75,7 +75,8 @@ impl Decider<'_> {
                 }
             };
             let command_uuid = command_uuid.as_str().to_owned();
-            self.delivery.sent.push(Sent { row: row_of(row), command_uuid, channel });
+            let joins = send.joins.as_ref().map(|command| command.entry);
+            self.delivery.sent.push(Sent { row: row_of(row), command_uuid, channel, joins });
         }
     }
 

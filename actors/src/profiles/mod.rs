@@ -55,6 +55,8 @@ pub struct Tally {
     pub commands: AtomicU64,
     /// Hosts that were asked what they have.
     pub asked: AtomicU64,
+    /// Rows of hosts' profiles that waited for a command that had ended, as the sweep found them.
+    pub lost: AtomicU64,
 }
 
 impl Tally {

@@ -147,6 +147,7 @@ impl Desk {
             let (step, next) = marking::sweep(&self.writer, rest.swept, now.millis()).await?;
             rest.swept = next.unwrap_or_default();
             Tally::add(&self.tally.marked, step.marked);
+            Tally::add(&self.tally.lost, step.lost);
             if step.marked > 0 {
                 tracing::info!("the sweep found {} profiles of hosts that nobody had noted", step.marked);
             }

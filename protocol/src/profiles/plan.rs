@@ -60,7 +60,8 @@ impl Plan {
         match &gone.under_way {
             Some(command) if command.is_with_device => self.hold.push((gone.id, UNDER_WAY)),
             command => {
-                self.take_back.extend(command.clone());
+                // The command of a declaration is that of all declarations of the host.
+                self.take_back.extend(command.clone().filter(|_| gone.kind != Kind::Declaration));
                 self.drop.push(gone.id);
             }
         }

@@ -90,6 +90,15 @@ fn declarations_share_one_command_that_waits() {
 }
 
 #[test]
+fn a_declaration_that_gives_way_leaves_the_command_to_the_others() {
+    let declaration = |id, operation| Profile { kind: Kind::Declaration, ..profile(id, "same", operation) };
+    let gone = Profile { under_way: Some(command(5, false)), ..declaration(1, Operation::Remove) };
+    let plan = plan(&host(vec![gone, declaration(2, Operation::Install)]));
+    assert_eq!((&plan.drop[..], &plan.take_back[..]), (&[1][..], &[][..]));
+    assert_eq!(plan.send[0].joins, Some(command(5, false)));
+}
+
+#[test]
 fn names_tell_what_a_command_is_for() {
     let (delivery, list) = (command_uuid([0xff; 16]), list_uuid([0xff; 16]));
     assert!(is_delivery(&delivery) && !is_list(&delivery) && is_list(&list) && !is_delivery(&list));
@@ -97,9 +106,9 @@ fn names_tell_what_a_command_is_for() {
 }
 
 fn any_profile() -> impl Strategy<Value = Profile> {
-    let command = proptest::option::of((any::<bool>(), 0..9_i64).prop_map(|(with, entry)| command(entry, with)));
-    (0..3_usize, "[ab]", any::<(bool, bool)>(), proptest::option::of(0..2_i64), any::<bool>(), command).prop_map(
-        |(kind, identifier, (removes, user), had, unsent, under_way)| Profile {
+    let waiting = proptest::option::of((any::<bool>(), 0..9_i64));
+    (0..3_usize, "[ab]", any::<(bool, bool)>(), proptest::option::of(0..2_i64), any::<bool>(), waiting).prop_map(
+        |(kind, identifier, (removes, user), had, unsent, waiting)| Profile {
             id: 0,
             kind: [Kind::Mobileconfig, Kind::Declaration, Kind::Windows][kind],
             identifier: if kind == 2 { String::new() } else { identifier },
@@ -109,7 +118,8 @@ fn any_profile() -> impl Strategy<Value = Profile> {
             had,
             operation: if removes { Operation::Remove } else { Operation::Install },
             status: if unsent { Status::Unsent } else { Status::Verified },
-            under_way,
+            // Profiles of different kinds never share one.
+            under_way: waiting.map(|(with, entry)| command(entry + 10 * kind as i64, with)),
         },
     )
 }
@@ -136,6 +146,8 @@ proptest! {
         }
         for command in &plan.take_back {
             prop_assert!(!command.is_with_device, "nobody takes back what the device has");
+            let joined = plan.send.iter().any(|send| send.joins.as_ref() == Some(command));
+            prop_assert!(!joined, "nobody takes back what others wait for");
         }
     }
 }

@@ -65,7 +65,8 @@ pub struct Device {
     contents: Contents,
     errands: VecDeque<Errand>,
     pushes: Option<Pushes>,
-    manner: Manner,
+    /// How a message is sent, after so many others.
+    manner: (u32, Manner),
 }
 
 /// What it holds of an enrollment so far.
@@ -219,7 +220,7 @@ impl Device {
         let channels = vec![ChannelState::of_device(&model, options.personal)];
         let wire = Wire::new(trust, options.wire.clone());
         let enrollment = Enrollment::default();
-        let (log, errands, manner) = (DeviceLog::default(), VecDeque::new(), Manner::Proper);
+        let (log, errands, manner) = (DeviceLog::default(), VecDeque::new(), (0, Manner::Proper));
         Self { model, options, wire, chance, log, enrollment, channels, contents, errands, pushes: None, manner }
     }
 
@@ -256,7 +257,12 @@ impl Device {
 
     /// Sends the next message in this manner, and those after it properly again.
     pub const fn once(&mut self, manner: Manner) {
-        self.manner = manner;
+        self.once_after(0, manner);
+    }
+
+    /// The same with a later message, after so many others.
+    pub const fn once_after(&mut self, others: u32, manner: Manner) {
+        self.manner = (others, manner);
     }
 
     /// Signs any bytes and sends them. Only framing, 401 and 403 are judged.
@@ -303,7 +309,10 @@ impl Device {
         let url = url.to_owned();
         let signature = self.sign(&body, mdm.sign_message)?;
         let mut request = Request::new(self.options.method.clone(), &url, body).with_header(USER_AGENT, AGENT);
-        request.manner = std::mem::take(&mut self.manner);
+        match &mut self.manner {
+            (0, manner) => request.manner = std::mem::take(manner),
+            (others, _) => *others -= 1,
+        }
         if self.options.content_type {
             request = request.with_header(CONTENT_TYPE, content_type);
         }

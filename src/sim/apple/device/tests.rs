@@ -378,6 +378,17 @@ async fn a_report_whose_reply_is_lost_is_not_confirmed_until_it_is_repeated() {
 }
 
 #[tokio::test]
+async fn a_later_message_can_be_the_one_that_is_lost() {
+    let mdm = FakeMdm::start().await;
+    let mut mac = enrolled(&mdm, Family::Mac).await;
+    mac.once_after(2, Manner::DropBeforeReading);
+    for is_lost in [false, false, true, false] {
+        assert_eq!(mac.poll(ChannelNo::DEVICE).await.is_err(), is_lost);
+    }
+    assert_eq!(faults(&mac), []);
+}
+
+#[tokio::test]
 async fn tokens_and_users_and_services_are_asked_for_as_apple_documents() {
     let mdm = FakeMdm::start().await;
     let mut mac = enrolled(&mdm, Family::Mac).await;
