@@ -9,6 +9,7 @@ mod brakes;
 mod listed;
 mod mail;
 mod oidc;
+mod saml;
 mod span;
 mod validate;
 mod webhooks;
@@ -28,6 +29,7 @@ pub use agents::AgentSettings;
 pub use brakes::BrakeSettings;
 pub use mail::SmtpSettings;
 pub use oidc::{EndUserSettings, OidcSettings};
+pub use saml::SamlSettings;
 pub use span::Span;
 pub(crate) use webhooks::pem;
 pub use webhooks::{EgressSettings, WebhookSettings};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// At which identity provider people sign in.
     pub oidc: OidcSettings,
+    /// At which SAML provider people sign in, in place of that.
+    pub saml: SamlSettings,
     /// At which identity provider people sign in who enroll a device.
     pub end_user_authentication: EndUserSettings,
     /// How Windows devices enroll.
@@ -308,6 +312,7 @@ impl Default for Settings {
             egress: EgressSettings::default(),
             smtp: SmtpSettings::default(),
             oidc: OidcSettings::default(),
+            saml: SamlSettings::default(),
             end_user_authentication: EndUserSettings::default(),
             windows: WindowsSettings::default(),
             agents: AgentSettings::default(),

@@ -62,11 +62,12 @@ impl Settings {
 
 impl Settings {
     /// What is wrong with single parts.
-    fn of_parts(&self) -> [Option<&'static str>; 7] {
+    fn of_parts(&self) -> [Option<&'static str>; 8] {
         let oidc = self.oidc.fault(&self.admin.url);
+        let saml = self.saml.fault(&self.admin.url, &self.oidc);
         let end_users = self.end_user_authentication.fault();
         let (windows, agents) = (self.windows.fault(), self.agents.fault());
-        [self.brakes.fault(), self.webhooks.fault(), self.letters(), oidc, end_users, windows, agents]
+        [self.brakes.fault(), self.webhooks.fault(), self.letters(), oidc, saml, end_users, windows, agents]
     }
 
     /// What is wrong with how letters are sent, and where they lead to.

@@ -20,6 +20,9 @@ pub mod openapi;
 pub mod ops;
 mod page;
 pub mod paging;
+#[cfg(feature = "saml")]
+pub mod saml;
+pub mod sign_on;
 pub mod tls;
 
 use std::time::Duration;
@@ -89,6 +92,8 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso", handler: || web::to(sso::go) },
     Route { who: Who::Newcomer, methods: "POST", path: "{base}/mdm/sso", handler: || web::to(sso::begin) },
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/callback", handler: || web::to(sso::callback) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/mdm/sso/callback", handler: || web::to(sso::form_callback) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/metadata", handler: || web::to(sso::metadata) },
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/api/mdm/microsoft/management", handler: || web::to(management) },
@@ -142,6 +147,9 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Anyone, methods: "POST", path: "{base}/sso", handler: || web::to(admin::sso::begin) },
     Route { who: Who::Anyone, methods: "GET", path: "/login/oidc", handler: || web::to(admin::sso::go) },
     Route { who: Who::Anyone, methods: "GET", path: "/login/oidc/callback", handler: || web::to(admin::sso::callback) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/saml", handler: || web::to(admin::sso::go) },
+    Route { who: Who::Anyone, methods: "POST", path: "/login/saml/callback", handler: || web::to(admin::sso::form_callback) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/saml/metadata", handler: || web::to(admin::sso::metadata) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/forgot_password", handler: || web::to(admin::sign_in::forgot) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/reset_password", handler: || web::to(admin::sign_in::reset) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/users", handler: || web::to(admin::invites::accept) },

@@ -39,6 +39,8 @@ mod push;
 mod receiver;
 mod restored;
 mod rotated;
+#[cfg(feature = "saml")]
+mod saml;
 mod secrets;
 mod sso;
 mod teams;
