@@ -29,6 +29,7 @@ mod m20261128_000070_create_profiles;
 mod m20261128_000075_agent_reports;
 mod m20261128_000076_create_team_settings;
 mod m20261128_000090_create_idp_accounts;
+mod m20261128_000091_create_scim;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000075_agent_reports::Migration),
             Box::new(m20261128_000076_create_team_settings::Migration),
             Box::new(m20261128_000090_create_idp_accounts::Migration),
+            Box::new(m20261128_000091_create_scim::Migration),
         ]
     }
 }

@@ -41,6 +41,7 @@ mod restored;
 mod rotated;
 #[cfg(feature = "saml")]
 mod saml;
+mod scim;
 mod secrets;
 mod sso;
 mod teams;

@@ -67,6 +67,8 @@ pub enum Permission {
     Webhooks,
     /// See and replace push certificates.
     PushCertificates,
+    /// Keep the people and groups of an identity provider here (SCIM).
+    Scim,
 }
 
 /// How far a permission reaches.
@@ -109,7 +111,7 @@ const ADMINS_AND_FILES: &[Role] = &[GitOps, Admin];
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::OwnAccount,
         Self::HostsRead,
         Self::HostFind,
@@ -138,6 +140,7 @@ impl Permission {
         Self::ActivitiesRead,
         Self::Webhooks,
         Self::PushCertificates,
+        Self::Scim,
     ];
 
     /// The table: how far it reaches, who has it, and its name in the scopes of tokens.
@@ -171,6 +174,7 @@ impl Permission {
             Self::ActivitiesRead => (Everywhere, READERS, "activities_read"),
             Self::Webhooks => (Everywhere, ADMINS, "webhooks"),
             Self::PushCertificates => (Everywhere, ADMINS, "push_certificates"),
+            Self::Scim => (Everywhere, ADMINS, "scim"),
         }
     }
 
