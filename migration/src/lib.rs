@@ -31,6 +31,7 @@ mod m20261128_000076_create_team_settings;
 mod m20261128_000080_create_assignments;
 mod m20261128_000081_automatic_enrollment;
 mod m20261128_000090_create_idp_accounts;
+mod m20261128_000091_create_scim;
 
 /// Applies every change that a database does not have yet.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000080_create_assignments::Migration),
             Box::new(m20261128_000081_automatic_enrollment::Migration),
             Box::new(m20261128_000090_create_idp_accounts::Migration),
+            Box::new(m20261128_000091_create_scim::Migration),
         ]
     }
 }

@@ -19,6 +19,8 @@ pub mod queue;
 pub mod redacted;
 mod reference;
 pub mod retry_after;
+#[cfg(feature = "saml")]
+pub mod saml;
 pub mod time;
 pub mod upload;
 pub mod variables;

@@ -7,9 +7,11 @@ mod abm;
 mod activities;
 mod agents;
 mod brakes;
+mod hosts;
 mod listed;
 mod mail;
 mod oidc;
+mod saml;
 mod span;
 mod validate;
 mod webhooks;
@@ -28,8 +30,10 @@ pub use abm::AbmSettings;
 pub use activities::ActivitySettings;
 pub use agents::AgentSettings;
 pub use brakes::BrakeSettings;
+pub use hosts::HostSettings;
 pub use mail::SmtpSettings;
 pub use oidc::{EndUserSettings, OidcSettings};
+pub use saml::SamlSettings;
 pub use span::Span;
 pub(crate) use webhooks::pem;
 pub use webhooks::{EgressSettings, WebhookSettings};
@@ -75,6 +79,8 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// At which identity provider people sign in.
     pub oidc: OidcSettings,
+    /// At which SAML provider people sign in, in place of that.
+    pub saml: SamlSettings,
     /// At which identity provider people sign in who enroll a device.
     pub end_user_authentication: EndUserSettings,
     /// How Windows devices enroll.
@@ -165,30 +171,6 @@ pub struct ScepSettings {
     pub allow_legacy: bool,
     /// Open requests with a key of its own instead of the authority's. Some clients do not understand that.
     pub separate_ra: bool,
-}
-
-/// Host actors and their queues.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HostSettings {
-    /// A host with nothing to do gives its memory back after this time.
-    pub idle: Span,
-    /// First wait before a device that did not come is pushed again.
-    pub push_again: Span,
-    /// Longest wait between two pushes for the same work.
-    pub push_again_cap: Span,
-    /// First wait after `NotNow` when the device will not poll by itself.
-    pub not_now: Span,
-    /// Wait after a session that ended in `NotNow`.
-    pub not_now_safety: Span,
-    /// At most one push in this time while the device has not come.
-    pub push_quiet: Span,
-    /// How long a command that is dangerous twice rests between two hand-outs.
-    pub resend_grace: Span,
-    /// Hand-outs without an answer after which a command is parked.
-    pub max_attempts: i16,
-    /// When a device is pushed once more after it enrolled.
-    pub second_push: Span,
 }
 
 /// Secrets at rest: where the root keys are.
@@ -313,6 +295,7 @@ impl Default for Settings {
             egress: EgressSettings::default(),
             smtp: SmtpSettings::default(),
             oidc: OidcSettings::default(),
+            saml: SamlSettings::default(),
             end_user_authentication: EndUserSettings::default(),
             windows: WindowsSettings::default(),
             agents: AgentSettings::default(),
@@ -373,23 +356,6 @@ impl Default for ScepSettings {
             static_challenge: String::new(),
             allow_legacy: false,
             separate_ra: false,
-        }
-    }
-}
-
-impl Default for HostSettings {
-    fn default() -> Self {
-        let usual = actors::host::HostConfig::default();
-        Self {
-            idle: usual.idle.into(),
-            push_again: usual.queue.push_again.into(),
-            push_again_cap: usual.queue.push_again_cap.into(),
-            not_now: usual.queue.not_now.into(),
-            not_now_safety: usual.queue.not_now_safety.into(),
-            push_quiet: usual.queue.push_quiet.into(),
-            resend_grace: usual.queue.resend_grace.into(),
-            max_attempts: usual.queue.max_attempts,
-            second_push: usual.queue.second_push.into(),
         }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::pem;
-use crate::http::device::sso::CALLBACK_PATH;
-use crate::http::oidc::{OidcConfig, is_sound};
+use super::saml::{self, SamlSettings};
+use crate::http::admin::sso;
+use crate::http::device::sso::{CALLBACK_PATH, METADATA_PATH};
+use crate::http::oidc::{OidcConfig, Provider, is_sound};
+use crate::http::sign_on::SignOn;
 
 /// At which identity provider people sign in.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -53,19 +57,27 @@ pub struct EndUserSettings {
     pub name: String,
     /// See [`OidcSettings::root_certificate`].
     pub root_certificate: PathBuf,
+    /// A file with the metadata of a provider that speaks SAML, in place of the issuer.
+    pub saml_metadata: PathBuf,
 }
 
 impl Default for EndUserSettings {
     fn default() -> Self {
         let OidcSettings { issuer, client_id, client_secret, name, root_certificate, new_users: _ } =
             OidcSettings::default();
-        Self { issuer, client_id, client_secret, name, root_certificate }
+        Self { issuer, client_id, client_secret, name, root_certificate, saml_metadata: PathBuf::new() }
     }
 }
 
 impl EndUserSettings {
     /// What is wrong with them.
     pub(super) fn fault(&self) -> Option<&'static str> {
+        if !self.saml_metadata.as_os_str().is_empty() {
+            let both = "end_user_authentication: people sign in at one provider; set either issuer or saml_metadata";
+            let built =
+                "end_user_authentication.saml_metadata: this program was built without SAML (cargo feature saml)";
+            return if self.issuer.is_empty() { saml::unless_built(built) } else { Some(both) };
+        }
         match client_fault(&self.issuer, &self.client_id, &self.client_secret)? {
             ClientFault::Issuer => {
                 Some("end_user_authentication.issuer: must be https://host[/path], as the identity provider writes it")
@@ -76,23 +88,28 @@ impl EndUserSettings {
         }
     }
 
-    /// What the edge is told; `None` when nobody signs in there.
+    /// The provider; `None` when nobody signs in there.
     ///
     /// # Errors
-    /// The root certificate cannot be read.
-    pub fn to_config(&self, device_url: &str) -> anyhow::Result<Option<OidcConfig>> {
+    /// A file that it names cannot be read.
+    pub fn provider<P>(&self, device_url: &str) -> anyhow::Result<Option<SignOn<P>>> {
+        let (us, back) = (format!("{device_url}{METADATA_PATH}"), format!("{device_url}{CALLBACK_PATH}"));
+        if let Some(provider) = saml::provider(&self.saml_metadata, (&self.name, false), (us, back.clone()))? {
+            return Ok(Some(provider));
+        }
         if self.issuer.is_empty() {
             return Ok(None);
         }
-        Ok(Some(OidcConfig {
+        let config = OidcConfig {
             issuer: self.issuer.clone(),
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
             name: self.name.clone(),
             new_users: false,
-            redirect_uri: format!("{device_url}{CALLBACK_PATH}"),
-            root_certificate: pem(&self.root_certificate)?,
-        }))
+            redirect_uri: back,
+            root_certificate: pem(&self.root_certificate).context("end_user_authentication.root_certificate")?,
+        };
+        Ok(Some(SignOn::Oidc(Provider::new(config).map_err(anyhow::Error::msg)?)))
     }
 }
 
@@ -127,23 +144,29 @@ impl OidcSettings {
         }
     }
 
-    /// What the edge is told; `None` when nobody signs in there.
+    /// The provider; `None` when nobody signs in there.
     ///
     /// # Errors
-    /// The root certificate cannot be read.
-    pub fn to_config(&self, admin_url: &str) -> anyhow::Result<Option<OidcConfig>> {
+    /// A file that it names cannot be read.
+    pub fn provider(&self, admin_url: &str, by_saml: &SamlSettings) -> anyhow::Result<Option<SignOn>> {
+        let (us, back) = (format!("{admin_url}{}", sso::METADATA_PATH), format!("{admin_url}{}", sso::FORM_PATH));
+        let said = (by_saml.name.as_str(), by_saml.new_users);
+        if let Some(provider) = saml::provider(&by_saml.metadata, said, (us, back)).context("saml.metadata")? {
+            return Ok(Some(provider));
+        }
         if self.issuer.is_empty() {
             return Ok(None);
         }
-        Ok(Some(OidcConfig {
+        let config = OidcConfig {
             issuer: self.issuer.clone(),
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
             name: self.name.clone(),
             new_users: self.new_users,
             redirect_uri: format!("{admin_url}/login/oidc/callback"),
-            root_certificate: pem(&self.root_certificate)?,
-        }))
+            root_certificate: pem(&self.root_certificate).context("oidc.root_certificate")?,
+        };
+        Ok(Some(SignOn::Oidc(Provider::new(config).map_err(anyhow::Error::msg)?)))
     }
 }
 

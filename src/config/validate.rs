@@ -62,11 +62,12 @@ impl Settings {
 
 impl Settings {
     /// What is wrong with single parts.
-    fn of_parts(&self) -> [Option<&'static str>; 8] {
+    fn of_parts(&self) -> [Option<&'static str>; 9] {
         let oidc = self.oidc.fault(&self.admin.url);
+        let saml = self.saml.fault(&self.admin.url, &self.oidc);
         let (brakes, webhooks, windows) = (self.brakes.fault(), self.webhooks.fault(), self.windows.fault());
         let (agents, end_users) = (self.agents.fault(), self.end_user_authentication.fault());
-        [brakes, webhooks, self.letters(), oidc, windows, agents, end_users, self.abm.fault()]
+        [brakes, webhooks, self.letters(), oidc, saml, windows, agents, end_users, self.abm.fault()]
     }
 
     /// What is wrong with how letters are sent, and where they lead to.

@@ -12,7 +12,7 @@ use super::device::sso::SsoEdge;
 use super::device::windows_enroll::WindowsEdge;
 use super::identity::Proxies;
 use super::limiter::Limiter;
-use super::oidc::Provider;
+use super::sign_on::SignOn;
 
 /// For the listener that devices reach.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct AdminEdge {
     /// Where passwords are hashed.
     pub passwords: Passwords,
     /// Where people sign in who have no password here.
-    pub provider: Option<Provider>,
+    pub provider: Option<SignOn>,
     /// What the identity provider is called at which people sign in who enroll a device; `None` where there is none.
     pub end_user_provider: Option<String>,
     /// The address at which people reach this listener; empty when letters are not sent.

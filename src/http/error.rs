@@ -3,10 +3,11 @@
 //! Which type to use where: [`DeviceError`] on the routes of enrolled Apple devices; it has no way to say 401 or 403, which
 //! would make a device remove its management. [`EnrollError`] before a device is enrolled, where refusing is safe.
 //! [`AgentError`] for agents that are no MDM, where 401 only means that they enroll again. [`WindowsFault`] for Windows devices that enroll.
-//! [`ApiError`] for admins, in Fleet's shape; [`NanoError`] for NanoMDM's tools. A detail that only we can use goes to the
+//! [`ApiError`] for admins, in Fleet's shape; [`NanoError`] for NanoMDM's tools, [`ScimError`] for identity providers. A detail that only we can use goes to the
 //! log, once, and never into a response.
 
 mod agent;
+mod scim;
 mod windows;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use protocol::apple;
 use serde::Serialize;
 
 pub use agent::{AgentError, AgentFault};
+pub use scim::ScimError;
 pub use windows::{Refused, WindowsFault};
 
 use super::admin::permission::Permission;

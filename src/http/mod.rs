@@ -20,6 +20,9 @@ pub mod openapi;
 pub mod ops;
 mod page;
 pub mod paging;
+#[cfg(feature = "saml")]
+pub mod saml;
+pub mod sign_on;
 pub mod tls;
 
 use std::time::Duration;
@@ -91,6 +94,8 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso", handler: || web::to(sso::go) },
     Route { who: Who::Newcomer, methods: "POST", path: "{base}/mdm/sso", handler: || web::to(sso::begin) },
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/callback", handler: || web::to(sso::callback) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/mdm/sso/callback", handler: || web::to(sso::form_callback) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/metadata", handler: || web::to(sso::metadata) },
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/api/mdm/microsoft/management", handler: || web::to(management) },
@@ -144,6 +149,9 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Anyone, methods: "POST", path: "{base}/sso", handler: || web::to(admin::sso::begin) },
     Route { who: Who::Anyone, methods: "GET", path: "/login/oidc", handler: || web::to(admin::sso::go) },
     Route { who: Who::Anyone, methods: "GET", path: "/login/oidc/callback", handler: || web::to(admin::sso::callback) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/saml", handler: || web::to(admin::sso::go) },
+    Route { who: Who::Anyone, methods: "POST", path: "/login/saml/callback", handler: || web::to(admin::sso::form_callback) },
+    Route { who: Who::Anyone, methods: "GET", path: "/login/saml/metadata", handler: || web::to(admin::sso::metadata) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/forgot_password", handler: || web::to(admin::sign_in::forgot) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/reset_password", handler: || web::to(admin::sign_in::reset) },
     Route { who: Who::Anyone, methods: "POST", path: "{base}/users", handler: || web::to(admin::invites::accept) },
@@ -290,6 +298,21 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/deliveries/replay", handler: || web::to(admin::webhooks::replay_all) },
     Route { who: Who::Admin(Webhooks), methods: "DELETE", path: "{base}/webhooks/{id:[0-9]+}/deliveries/{delivery:[0-9]+}", handler: || web::to(admin::webhooks::drop_one) },
     Route { who: Who::Admin(Webhooks), methods: "POST", path: "{base}/webhooks/{id:[0-9]+}/deliveries/{delivery:[0-9]+}/replay", handler: || web::to(admin::webhooks::replay_one) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/Users", handler: || web::to(admin::scim::users::list) },
+    Route { who: Who::Admin(Scim), methods: "POST", path: "{base}/scim/Users", handler: || web::to(admin::scim::users::create) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/Users/{id}", handler: || web::to(admin::scim::users::by_id) },
+    Route { who: Who::Admin(Scim), methods: "PUT", path: "{base}/scim/Users/{id}", handler: || web::to(admin::scim::users::replace) },
+    Route { who: Who::Admin(Scim), methods: "PATCH", path: "{base}/scim/Users/{id}", handler: || web::to(admin::scim::users::change) },
+    Route { who: Who::Admin(Scim), methods: "DELETE", path: "{base}/scim/Users/{id}", handler: || web::to(admin::scim::users::delete) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/Groups", handler: || web::to(admin::scim::groups::list) },
+    Route { who: Who::Admin(Scim), methods: "POST", path: "{base}/scim/Groups", handler: || web::to(admin::scim::groups::create) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/Groups/{id}", handler: || web::to(admin::scim::groups::by_id) },
+    Route { who: Who::Admin(Scim), methods: "PUT", path: "{base}/scim/Groups/{id}", handler: || web::to(admin::scim::groups::replace) },
+    Route { who: Who::Admin(Scim), methods: "PATCH", path: "{base}/scim/Groups/{id}", handler: || web::to(admin::scim::groups::change) },
+    Route { who: Who::Admin(Scim), methods: "DELETE", path: "{base}/scim/Groups/{id}", handler: || web::to(admin::scim::groups::delete) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/ServiceProviderConfig", handler: || web::to(admin::scim::config) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/ResourceTypes", handler: || web::to(admin::scim::resource_types) },
+    Route { who: Who::Admin(Scim), methods: "GET", path: "{base}/scim/Schemas", handler: || web::to(admin::scim::schemas) },
 
     Route { who: Who::Admin(CommandsRun), methods: "PUT", path: "/v1/enqueue/{ids}", handler: || web::to(admin::nano::enqueue) },
     Route { who: Who::Admin(CommandsRun), methods: "GET PUT", path: "/v1/push/{ids}", handler: || web::to(admin::nano::push) },

@@ -36,7 +36,6 @@ use crate::http::edge::{AdminEdge, DeviceEdge, OpsEdge};
 use crate::http::identity::Proxies;
 use crate::http::limiter::Limiter;
 use crate::http::listen::{Binding, Listening, Served, listen};
-use crate::http::oidc::Provider;
 use crate::http::tls::Files;
 
 /// How often it is looked whether another server took the database over.
@@ -175,9 +174,8 @@ impl Bindings {
     fn listen(&self, settings: &Settings, parts: &Parts, ops: OpsEdge) -> anyhow::Result<Vec<Listening>> {
         let device = &settings.device;
         let entra = settings.windows.entra(&self.device_url()).map(Entra::new);
-        let end_users = settings.end_user_authentication.to_config(&self.device_url());
-        let end_users = end_users.context("end_user_authentication.root_certificate")?;
-        let end_user_provider = end_users.as_ref().map(|config| config.name.clone());
+        let end_users = settings.end_user_authentication.provider(&self.device_url())?;
+        let end_user_provider = end_users.as_ref().map(|provider| provider.name().to_owned());
         let edge = DeviceEdge {
             front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
@@ -192,25 +190,20 @@ impl Bindings {
                 detail_interval: settings.agents.detail_interval.0,
                 query_interval: settings.agents.query_interval.0,
             },
-            sso: SsoEdge {
-                provider: end_users.map(Provider::new).transpose().map_err(anyhow::Error::msg)?,
-                limiter: Limiter::new(device.trusted_proxies.clone()),
-            },
+            sso: SsoEdge { provider: end_users, limiter: Limiter::new(device.trusted_proxies.clone()) },
             windows: WindowsEdge {
                 enabled: settings.windows.enabled,
                 limiter: Limiter::new(device.trusted_proxies.clone()),
                 entra: entra.transpose().map_err(anyhow::Error::msg)?,
             },
         };
-        let provider =
-            settings.oidc.to_config(&settings.admin.url).context("oidc.root_certificate")?.map(Provider::new);
         let admin = AdminEdge {
             front: parts.front(),
             budget: Budget::new(device.body_budget_mib),
             remembered: Remembered::default(),
             limiter: Limiter::new(settings.admin.trusted_proxies.clone()),
             passwords: Passwords::default(),
-            provider: provider.transpose().map_err(anyhow::Error::msg)?,
+            provider: settings.oidc.provider(&settings.admin.url, &settings.saml)?,
             end_user_provider,
             url: settings.admin.url.clone(),
         };

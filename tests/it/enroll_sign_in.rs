@@ -15,7 +15,7 @@ use crate::profiles_delivery::{has, pairs, profile, replace, shown, until};
 use crate::sso::{Browser, IdentityProvider};
 use crate::world::{DEVICE, SECRET, World, assert_sound, on_each_store, on_each_store_with};
 
-const CALLBACK: &str = "/mdm/sso/callback";
+pub(crate) const CALLBACK: &str = "/mdm/sso/callback";
 const OF_TEAM: &str = "an-enroll-secret-of-a-team";
 
 async fn demand(world: &World, team_id: i64, demands: bool) {
@@ -51,7 +51,7 @@ async fn owner(world: &World, device: &Device) -> Value {
     world.host(device).await["end_users"].clone()
 }
 
-async fn enrolled_by(world: &World, device: &mut Device, email: &str, secret: &str) {
+pub(crate) async fn enrolled_by(world: &World, device: &mut Device, email: &str, secret: &str) {
     let url = signed_in(world, &mut Browser::new(world), email, secret).await;
     enroll(device, &url).await;
 }

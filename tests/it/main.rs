@@ -42,6 +42,9 @@ mod push;
 mod receiver;
 mod restored;
 mod rotated;
+#[cfg(feature = "saml")]
+mod saml;
+mod scim;
 mod secrets;
 mod sso;
 mod teams;

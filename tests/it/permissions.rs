@@ -74,7 +74,16 @@ fn security_info() -> Command {
 /// The request by which a route is tried.
 fn call(method: &str, path: &str, of: &Subject) -> Call {
     let path = path.replace("{base}", "");
-    let tried = [about_profiles, about_hosts, about_commands, about_teams, about_people, about_accounts, about_others];
+    let tried = [
+        about_profiles,
+        about_hosts,
+        about_commands,
+        about_teams,
+        about_people,
+        about_accounts,
+        about_scim,
+        about_others,
+    ];
     let found = tried.iter().find_map(|about| about(method, &path, of));
     assert!(found.is_some(), "say in tests/it/permissions.rs how {method} {path} is tried");
     found.unwrap()
@@ -236,6 +245,13 @@ fn about_accounts(method: &str, path: &str, _: &Subject) -> Option<Call> {
         ("DELETE", "/me/tokens/{id:[0-9]+}") => Plain(format!("/me/tokens{NOBODY}"), Value::Null),
         _ => return None,
     })
+}
+
+/// Nothing of it is anybody's team's.
+fn about_scim(method: &str, path: &str, _: &Subject) -> Option<Call> {
+    let path = path.strip_prefix("/scim/")?.replace("{id}", "nobody");
+    let body = if matches!(method, "GET" | "DELETE") { Value::Null } else { json!({ "Operations": [] }) };
+    Some(Plain(format!("/scim/{path}"), body))
 }
 
 fn about_others(method: &str, path: &str, _: &Subject) -> Option<Call> {

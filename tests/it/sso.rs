@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 use rookery::config::{EndUserSettings, OidcSettings, Settings};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::app::PATIENCE;
 use crate::people::{ask, done};
 use crate::world::{World, on_each_store, on_each_store_with};
 
-const URL: &str = "https://rookery.example.com";
+pub(crate) const URL: &str = "https://rookery.example.com";
 /// With characters that mean something in Basic authentication and in forms.
 const SECRET: &str = "a secret: with + and % of 32 bytes or more";
 
@@ -97,9 +97,20 @@ impl Browser {
     }
 
     pub(crate) async fn send(&mut self, method: Method, url: &str) -> Response {
+        self.take(self.client.request(method, url)).await
+    }
+
+    /// Sends a form.
+    #[cfg(feature = "saml")]
+    pub(crate) async fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Response {
+        let form = Url::parse_with_params("https://form", fields).unwrap().query().unwrap().to_owned();
+        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
+        self.take(request.body(form)).await
+    }
+
+    async fn take(&mut self, request: RequestBuilder) -> Response {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = self.client.request(method, url).header(COOKIE, cookies.join("; "));
-        let response = request.send().await.unwrap();
+        let response = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
         for set in response.headers().get_all(SET_COOKIE) {
             let pair = set.to_str().unwrap().split(';').next().unwrap();
             let (name, value) = pair.split_once('=').unwrap();
@@ -153,11 +164,11 @@ impl Browser {
     }
 }
 
-fn here(world: &World, path: &str) -> String {
+pub(crate) fn here(world: &World, path: &str) -> String {
     format!("{}{path}", world.app.running().addresses.admin_url)
 }
 
-async fn person(world: &World, email: &str) -> i64 {
+pub(crate) async fn person(world: &World, email: &str) -> i64 {
     let body = json!({ "name": "Ada", "email": email, "sso_enabled": true, "global_role": "maintainer" });
     let made = done(world, &world.app.token, Method::POST, "/users/admin", body).await;
     made["user"]["id"].as_i64().unwrap()

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use entities::host_profile::report;
-use entities::{Reader, StoreError, host, host_idp_account, idp_account, secret_variable};
+use entities::owner::{self, Owner};
+use entities::{Reader, StoreError, host, secret_variable};
 use protocol::apple::command::Command;
 use protocol::ids::{CommandUuid, HostId};
 use protocol::time::Timestamp;
@@ -20,7 +21,7 @@ use crate::profiles::reference::Reference;
 /// Values for the variables of one profile on one host.
 pub(crate) struct Values {
     host: host::Model,
-    owner: Option<idp_account::Model>,
+    owner: Option<Owner>,
     profile_id: i64,
     secrets: BTreeMap<String, Zeroizing<String>>,
 }
@@ -123,7 +124,7 @@ impl Values {
         let row = host::by_id(reader, host.0).await?.ok_or_else(gone)?;
         let secrets =
             if secrets.is_empty() { BTreeMap::new() } else { secret_variable::values(reader, secrets).await? };
-        let owner = host_idp_account::of_host(reader, host.0).await?;
+        let owner = owner::of_host(reader, host.0).await?;
         Ok(Self { host: row, owner, profile_id, secrets })
     }
 
@@ -139,18 +140,19 @@ impl Values {
             Variable::Host(HostVariable::ScepWindowsCertificateId) => {
                 Some(certificate_id(HostId(self.host.id), self.profile_id))
             }
-            Variable::Host(HostVariable::EndUserEmail) => self.of_owner(|owner| &owner.email),
-            Variable::Host(HostVariable::EndUserName) => self.of_owner(|owner| &owner.user_name),
+            Variable::Host(HostVariable::EndUserEmail) => self.of_owner(|owner| owner.account.email.clone()),
+            Variable::Host(HostVariable::EndUserName) => self.of_owner(|owner| owner.user_name().to_owned()),
             Variable::Host(HostVariable::EndUserLocalPart) => {
-                let name = self.of_owner(|owner| &owner.user_name)?;
-                Some(name.split('@').next().unwrap_or_default().to_owned())
+                self.of_owner(|owner| owner.user_name().split('@').next().unwrap_or_default().to_owned())
             }
-            Variable::Host(HostVariable::EndUserFullName) => self.of_owner(|owner| &owner.full_name),
-            Variable::Host(_) => None, // nothing tells groups and departments yet, and no certificate is renewed by marks
+            Variable::Host(HostVariable::EndUserFullName) => self.of_owner(Owner::full_name),
+            Variable::Host(HostVariable::EndUserDepartment) => self.of_owner(|owner| owner.department().to_owned()),
+            Variable::Host(HostVariable::EndUserGroups) => self.of_owner(|owner| owner.groups.join(",")),
+            Variable::Host(_) => None, // no certificate is renewed by marks yet
         }
     }
     /// What is known of the host's owner; nothing where it is empty.
-    fn of_owner(&self, text: impl Fn(&idp_account::Model) -> &String) -> Option<String> {
-        self.owner.as_ref().map(text).filter(|text| !text.is_empty()).cloned()
+    fn of_owner(&self, text: impl Fn(&Owner) -> String) -> Option<String> {
+        self.owner.as_ref().map(text).filter(|text| !text.is_empty())
     }
 }

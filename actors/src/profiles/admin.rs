@@ -135,7 +135,7 @@ pub struct SaveSettings {
 
 impl ProfileManager {
     /// Makes a change, marks what follows, and lets the delivery begin.
-    fn change<T: 'static>(
+    pub(super) fn change<T: 'static>(
         &mut self,
         asked_by: String,
         change: impl AsyncFnOnce(entities::Writer, By) -> Result<T, StoreError> + 'static,

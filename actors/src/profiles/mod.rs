@@ -13,6 +13,7 @@ pub mod contents;
 pub mod decide;
 pub mod reference;
 mod rounds;
+pub mod scim;
 mod verify;
 
 use std::sync::Arc;

@@ -2,7 +2,9 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
+use entities::owner::{self, Owner};
 use entities::{Reader, StoreError, agent_report, host_idp_account};
+use protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::auth::Asking;
@@ -26,14 +28,16 @@ pub(in crate::http) async fn mapping(
 /// # Errors
 /// The database does not answer.
 pub(super) async fn of_host(reader: &Reader, host_id: i64) -> Result<Vec<Value>, ApiError> {
-    let owner = host_idp_account::of_host(reader, host_id).await?;
-    let show = |owner: entities::idp_account::Model| {
+    let owner = owner::of_host(reader, host_id).await?;
+    let show = |owner: Owner| {
+        let person = owner.person.as_ref();
         json!({
-            "idp_id": owner.uuid,
-            "idp_username": owner.user_name,
-            "idp_full_name": owner.full_name,
-            "idp_groups": [],
-            "idp_department": "",
+            "idp_id": owner.account.uuid,
+            "idp_username": owner.user_name(),
+            "idp_full_name": owner.full_name(),
+            "idp_groups": owner.groups,
+            "idp_department": owner.department(),
+            "idp_info_updated_at": person.map(|person| Timestamp::from_millis(person.updated_at).to_rfc3339()),
             "other_emails": [],
         })
     };

@@ -35,6 +35,7 @@ pub mod permission;
 pub mod profiles;
 mod reach;
 mod reveal;
+pub mod scim;
 pub mod setup_assistant;
 pub mod setup_experience;
 pub mod sign_in;

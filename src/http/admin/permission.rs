@@ -69,6 +69,8 @@ pub enum Permission {
     PushCertificates,
     /// See, upload and delete the server tokens of Apple Business Manager.
     AbmTokens,
+    /// Keep the people and groups of an identity provider here (SCIM).
+    Scim,
 }
 
 /// How far a permission reaches.
@@ -111,7 +113,7 @@ const ADMINS_AND_FILES: &[Role] = &[GitOps, Admin];
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::OwnAccount,
         Self::HostsRead,
         Self::HostFind,
@@ -141,6 +143,7 @@ impl Permission {
         Self::Webhooks,
         Self::PushCertificates,
         Self::AbmTokens,
+        Self::Scim,
     ];
 
     /// The table: how far it reaches, who has it, and its name in the scopes of tokens.
@@ -175,6 +178,7 @@ impl Permission {
             Self::Webhooks => (Everywhere, ADMINS, "webhooks"),
             Self::PushCertificates => (Everywhere, ADMINS, "push_certificates"),
             Self::AbmTokens => (Everywhere, ADMINS, "abm_tokens"),
+            Self::Scim => (Everywhere, ADMINS, "scim"),
         }
     }
 

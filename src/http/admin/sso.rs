@@ -5,8 +5,9 @@
 
 use std::time::Instant;
 
+use actix_web::cookie::Cookie;
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Query};
+use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use actors::ask::Refusal;
 use actors::people::SaveUser;
@@ -17,32 +18,39 @@ use serde_json::json;
 
 use super::people;
 use super::sign_in::open_session;
-use crate::http::DEADLINE;
 use crate::http::edge::AdminEdge;
 use crate::http::error::ApiError;
 use crate::http::oidc::cookie::BrowserCookie;
-use crate::http::oidc::{Begun, OidcError, Person, Provider, Return};
+use crate::http::oidc::{Begun, OidcError, Person, Return};
+use crate::http::sign_on::{Came, MAX_FORM_BYTES, METADATA_TYPE, Posted, SignOn};
+use crate::http::{DEADLINE, read_admin};
 
 /// What binds a sign-in to the browser that began it.
 const COOKIE: BrowserCookie = BrowserCookie { name: "__Secure-rookery_sso", path: "/login/oidc" };
+/// The same where a form of the provider's comes back.
+const FORM_COOKIE: BrowserCookie = BrowserCookie { name: "__Secure-rookery_saml", path: "/login/saml" };
+/// Where the provider's form leads.
+pub const FORM_PATH: &str = "/login/saml/callback";
+/// Where our metadata is: also our name to the provider.
+pub const METADATA_PATH: &str = "/login/saml/metadata";
 
 /// `GET …/sso`: whether there is an identity provider, for whoever shows a page to sign in.
 pub async fn settings(edge: Data<AdminEdge>) -> HttpResponse {
-    let name = edge.provider.as_ref().map(Provider::name);
+    let name = edge.provider.as_ref().map(SignOn::name);
     HttpResponse::Ok()
         .json(json!({ "settings": { "idp_name": name.unwrap_or_default(), "sso_enabled": name.is_some() } }))
 }
 
 /// `POST …/sso`: where the browser goes to sign in.
 pub async fn begin(request: HttpRequest, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let Begun { url, browser } = begun(&request, &edge).await?;
-    Ok(HttpResponse::Ok().cookie(COOKIE.of(browser)).json(json!({ "url": url })))
+    let begun = begun(&request, &edge).await?;
+    Ok(HttpResponse::Ok().cookie(cookie(&begun)).json(json!({ "url": begun.url })))
 }
 
-/// `GET /login/oidc`: the same for a browser without a page: sends it there.
+/// `GET /login/oidc`, `GET /login/saml`: the same for a browser without a page: sends it there.
 pub async fn go(request: HttpRequest, edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
-    let Begun { url, browser } = begun(&request, &edge).await?;
-    Ok(HttpResponse::SeeOther().cookie(COOKIE.of(browser)).insert_header((header::LOCATION, url)).finish())
+    let begun = begun(&request, &edge).await?;
+    Ok(HttpResponse::SeeOther().cookie(cookie(&begun)).insert_header((header::LOCATION, begun.url)).finish())
 }
 
 /// `GET /login/oidc/callback`: the browser comes back. Answers as a sign-in by password does.
@@ -53,20 +61,51 @@ pub async fn callback(
 ) -> Result<HttpResponse, ApiError> {
     let came = query.into_inner();
     edge.limiter.count(&request, Some(&came.state), Instant::now()).map_err(ApiError::too_often)?;
-    let browser = COOKIE.shown(&request);
-    let (person, ()) = provider(&edge)?.finish(&browser, came, edge.front.clock.now()).await.map_err(unfinished)?;
-    let user = user_of(&edge, person).await?;
-    let mut response = open_session(&edge, &user).await.map_err(refused_since)?;
+    finished(&edge, (&COOKIE, &COOKIE.shown(&request)), Came::Query(came)).await
+}
+
+/// `POST /login/saml/callback`: the same with a form of the provider's.
+pub async fn form_callback(
+    request: HttpRequest,
+    payload: Payload,
+    edge: Data<AdminEdge>,
+) -> Result<HttpResponse, ApiError> {
+    let body = read_admin(&edge.budget, payload, MAX_FORM_BYTES).await?;
+    let posted = Posted::read(&body).ok_or_else(|| ApiError::bad_request("this is no form"))?;
+    edge.limiter.count(&request, Some(&posted.state), Instant::now()).map_err(ApiError::too_often)?;
+    finished(&edge, (&FORM_COOKIE, &FORM_COOKIE.shown(&request)), Came::Form(posted)).await
+}
+
+/// `GET /login/saml/metadata`: what the provider is told of us.
+pub async fn metadata(edge: Data<AdminEdge>) -> Result<HttpResponse, ApiError> {
+    let described = edge.provider.as_ref().and_then(SignOn::metadata);
+    let none = || ApiError::not_found("No identity provider here reads metadata");
+    Ok(HttpResponse::Ok().content_type(METADATA_TYPE).body(described.ok_or_else(none)?))
+}
+
+async fn finished(
+    edge: &AdminEdge,
+    (cookie, browser): (&BrowserCookie, &str),
+    came: Came,
+) -> Result<HttpResponse, ApiError> {
+    let (person, ()) = provider(edge)?.finish(browser, came, edge.front.clock.now()).await.map_err(unfinished)?;
+    let user = user_of(edge, person).await?;
+    let mut response = open_session(edge, &user).await.map_err(refused_since)?;
     // A browser may keep it for all we care: it is worth nothing any more.
-    let _ = response.add_cookie(&COOKIE.over());
+    let _ = response.add_cookie(&cookie.over());
     Ok(response)
+}
+
+/// What binds a sign-in to the browser that began it.
+fn cookie(begun: &Begun) -> Cookie<'static> {
+    if begun.is_posted_back { FORM_COOKIE.of(begun) } else { COOKIE.of(begun) }
 }
 
 async fn begun(request: &HttpRequest, edge: &AdminEdge) -> Result<Begun, ApiError> {
     let provider = provider(edge)?;
     // It is about nobody yet. One name for all would let one address keep everybody from signing in.
     edge.limiter.count(request, None, Instant::now()).map_err(ApiError::too_often)?;
-    provider.begin(()).await.map_err(|error| match error {
+    provider.begin((), edge.front.clock.now()).await.map_err(|error| match error {
         OidcError::NoRandomness => ApiError::no_randomness(),
         OidcError::Refused(why) | OidcError::Away(why) => away(&why),
     })
@@ -106,8 +145,8 @@ async fn made(edge: &AdminEdge, email: String, name: &str) -> Result<User, ApiEr
     }
 }
 
-fn provider(edge: &AdminEdge) -> Result<&Provider, ApiError> {
-    let reason = "no identity provider is set: set oidc.issuer (see OPERATIONS.md, People), or sign in by password";
+fn provider(edge: &AdminEdge) -> Result<&SignOn, ApiError> {
+    let reason = "no identity provider is set: set oidc.issuer or saml.metadata (see OPERATIONS.md, People), or sign in by password";
     edge.provider.as_ref().ok_or_else(|| ApiError::invalid("base", reason))
 }
 

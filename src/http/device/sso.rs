@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use actors::ask::Refusal;
@@ -24,13 +24,16 @@ use crate::http::edge::DeviceEdge;
 use crate::http::error::{DeviceError, EnrollError};
 use crate::http::limiter::Limiter;
 use crate::http::oidc::cookie::BrowserCookie;
-use crate::http::oidc::{Begun, OidcError, Person, Provider, Return};
+use crate::http::oidc::{Begun, OidcError, Person, Return};
 use crate::http::page::refused;
+use crate::http::sign_on::{Came, MAX_FORM_BYTES, METADATA_TYPE, Posted, SignOn};
 
 /// What binds a sign-in to the browser that began it.
 const COOKIE: BrowserCookie = BrowserCookie { name: "__Secure-rookery_enroll", path: "/mdm/sso" };
 /// Where the provider sends browsers back to.
 pub const CALLBACK_PATH: &str = "/mdm/sso/callback";
+/// Where our metadata is: also our name to a provider that reads it.
+pub const METADATA_PATH: &str = "/mdm/sso/metadata";
 /// The longest JSON, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
 /// The longest name that is kept, in characters.
@@ -40,7 +43,7 @@ const MAX_NAME: usize = 255;
 #[derive(Debug)]
 pub struct SsoEdge {
     /// The identity provider.
-    pub provider: Option<Provider<Enrolls>>,
+    pub provider: Option<SignOn<Enrolls>>,
     /// Who tries too often.
     pub limiter: Limiter,
 }
@@ -79,13 +82,36 @@ pub async fn begin(
     let body = edge.budget.read(payload, MAX_BYTES).await?;
     let said: Begin = serde_json::from_slice(&body).map_err(|error| DeviceError::BadRequest(error.to_string()))?;
     tracing::debug!("a sign-in begins: {:?}", said.initiator);
-    let Begun { url, browser } = by_secret(&request, &edge, said.enroll_secret).await?;
-    Ok(HttpResponse::Ok().cookie(COOKIE.of(browser)).json(json!({ "url": url })))
+    let begun = by_secret(&request, &edge, said.enroll_secret).await?;
+    Ok(HttpResponse::Ok().cookie(COOKIE.of(&begun)).json(json!({ "url": begun.url })))
 }
 
 /// `GET /mdm/sso/callback`: the browser comes back, and goes on to the enrollment profile.
 pub async fn callback(request: HttpRequest, came: Query<Return>, edge: Data<DeviceEdge>) -> HttpResponse {
-    match finished(&request, came.into_inner(), &edge).await {
+    come_back(&request, Came::Query(came.into_inner()), &edge).await
+}
+
+/// `POST /mdm/sso/callback`: the same with a form of the provider's.
+pub async fn form_callback(request: HttpRequest, payload: Payload, edge: Data<DeviceEdge>) -> HttpResponse {
+    let Ok(body) = edge.budget.read(payload, MAX_FORM_BYTES).await else {
+        return refused(StatusCode::BAD_REQUEST, "The form cannot be read.");
+    };
+    let Some(posted) = Posted::read(&body) else {
+        return refused(StatusCode::BAD_REQUEST, "The form cannot be read.");
+    };
+    come_back(&request, Came::Form(posted), &edge).await
+}
+
+/// `GET /mdm/sso/metadata`: what the provider is told of us.
+pub async fn metadata(edge: Data<DeviceEdge>) -> HttpResponse {
+    match edge.sso.provider.as_ref().and_then(SignOn::metadata) {
+        Some(described) => HttpResponse::Ok().content_type(METADATA_TYPE).body(described),
+        None => HttpResponse::NotFound().finish(),
+    }
+}
+
+async fn come_back(request: &HttpRequest, came: Came, edge: &DeviceEdge) -> HttpResponse {
+    match finished(request, came, edge).await {
         Ok(reference) => HttpResponse::SeeOther()
             .cookie(COOKIE.over())
             .insert_header((header::LOCATION, format!("{}?enrollment_reference={reference}", enroll::PATH)))
@@ -105,10 +131,10 @@ pub async fn begun(request: &HttpRequest, edge: &DeviceEdge, enrolls: Enrolls) -
 }
 
 /// Sends a browser on to the provider.
-pub fn sent(Begun { url, browser }: Begun) -> HttpResponse {
+pub fn sent(begun: Begun) -> HttpResponse {
     HttpResponse::SeeOther()
-        .cookie(COOKIE.of(browser))
-        .insert_header((header::LOCATION, url))
+        .cookie(COOKIE.of(&begun))
+        .insert_header((header::LOCATION, begun.url))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish()
 }
@@ -126,11 +152,11 @@ async fn by_secret(request: &HttpRequest, edge: &DeviceEdge, secret: String) -> 
 }
 
 async fn begin_for(edge: &DeviceEdge, enrolls: Enrolls) -> Result<Begun, EnrollError> {
-    provider(edge)?.begin(enrolls).await.map_err(unfinished)
+    provider(edge)?.begin(enrolls, edge.front.clock.now()).await.map_err(unfinished)
 }
 
 /// Finishes a sign-in: the reference for the download.
-async fn finished(request: &HttpRequest, came: Return, edge: &DeviceEdge) -> Result<String, EnrollError> {
+async fn finished(request: &HttpRequest, came: Came, edge: &DeviceEdge) -> Result<String, EnrollError> {
     let browser = COOKIE.shown(request);
     let finished = provider(edge)?.finish(&browser, came, edge.front.clock.now()).await;
     let (Person { email, name }, enrolls) = finished.map_err(unfinished)?;
@@ -140,7 +166,7 @@ async fn finished(request: &HttpRequest, came: Return, edge: &DeviceEdge) -> Res
     Ok(edge.front.authority.ask(said, enroll::DEADLINE).await?)
 }
 
-fn provider(edge: &DeviceEdge) -> Result<&Provider<Enrolls>, EnrollError> {
+fn provider(edge: &DeviceEdge) -> Result<&SignOn<Enrolls>, EnrollError> {
     let none = || EnrollError::NotReady("nobody signs in here to enroll a device: no identity provider is set".into());
     edge.sso.provider.as_ref().ok_or_else(none)
 }

@@ -4,6 +4,8 @@ use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
+use super::Begun;
+
 /// How long it is kept, in minutes: as long as a sign-in lasts.
 const MINUTES: i64 = 10;
 
@@ -15,14 +17,19 @@ pub(in crate::http) struct BrowserCookie {
 
 impl BrowserCookie {
     /// The cookie of a sign-in that begins.
-    pub(in crate::http) fn of(&self, browser: String) -> Cookie<'static> {
+    pub(in crate::http) fn of(&self, begun: &Begun) -> Cookie<'static> {
+        // Not Strict: people come back from another site. A form from there takes a cookie along only where it is told to.
+        let same_site = if begun.is_posted_back { SameSite::None } else { SameSite::Lax };
+        self.with(begun.browser.clone(), same_site)
+    }
+
+    fn with(&self, browser: String, same_site: SameSite) -> Cookie<'static> {
         Cookie::build(self.name, browser)
             .path(self.path)
             .max_age(Duration::minutes(MINUTES))
             .http_only(true)
             .secure(true)
-            // Not Strict: people come back from another site.
-            .same_site(SameSite::Lax)
+            .same_site(same_site)
             .finish()
     }
 
@@ -33,7 +40,7 @@ impl BrowserCookie {
 
     /// Takes it away again.
     pub(in crate::http) fn over(&self) -> Cookie<'static> {
-        let mut over = self.of(String::new());
+        let mut over = self.with(String::new(), SameSite::Lax);
         over.make_removal();
         over
     }

@@ -13,21 +13,21 @@ const LASTS: Duration = Duration::from_secs(600);
 const MOST: usize = 10_000;
 
 /// A sign-in that has begun, and what for.
-pub(super) struct Login<P> {
+pub(in crate::http) struct Login<P> {
     /// SHA-256 of what its browser keeps.
-    pub(super) browser: [u8; 32],
-    /// What its id token must hold.
-    pub(super) nonce: String,
-    /// What proves to the provider that we began it (RFC 7636).
-    pub(super) verifier: String,
+    pub(in crate::http) browser: [u8; 32],
+    /// What its id token must hold; with SAML, the request that its response must answer.
+    pub(in crate::http) nonce: String,
+    /// What proves to the provider that we began it (RFC 7636); nothing with SAML.
+    pub(in crate::http) verifier: String,
     /// What for.
-    pub(super) purpose: P,
+    pub(in crate::http) purpose: P,
     /// When it began.
-    pub(super) since: Instant,
+    pub(in crate::http) since: Instant,
 }
 
 /// All of them, by the hash of their state: looking one up tells nobody how much of a guess was right.
-pub(super) struct Logins<P>(Mutex<HashMap<[u8; 32], Login<P>>>);
+pub(in crate::http) struct Logins<P>(Mutex<HashMap<[u8; 32], Login<P>>>);
 
 impl<P> Default for Logins<P> {
     fn default() -> Self {
@@ -37,7 +37,7 @@ impl<P> Default for Logins<P> {
 
 impl<P> Logins<P> {
     /// Remembers one.
-    pub(super) fn put(&self, state: &str, login: Login<P>) {
+    pub(in crate::http) fn put(&self, state: &str, login: Login<P>) {
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if logins.len() >= MOST {
             let now = login.since;
@@ -52,7 +52,7 @@ impl<P> Logins<P> {
     }
 
     /// Takes one out, if it still lasts.
-    pub(super) fn take(&self, state: &str, now: Instant) -> Option<Login<P>> {
+    pub(in crate::http) fn take(&self, state: &str, now: Instant) -> Option<Login<P>> {
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logins.remove(&sha256(state.as_bytes())).filter(|login| now.duration_since(login.since) < LASTS)
     }

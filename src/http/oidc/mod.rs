@@ -5,7 +5,7 @@
 //! Sources: OpenID Connect Core 1.0 and Discovery 1.0, RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security).
 
 pub(in crate::http) mod cookie;
-mod logins;
+pub(in crate::http) mod logins;
 mod remote;
 mod token;
 
@@ -58,6 +58,8 @@ pub struct Begun {
     pub url: String,
     /// What the browser keeps, so that nobody else can finish what it began.
     pub browser: String,
+    /// Whether it comes back by a form of the provider's, which a stricter cookie would not go with.
+    pub is_posted_back: bool,
 }
 
 /// What the browser comes back with. Whatever else the provider adds is not for us.
@@ -148,7 +150,7 @@ impl<P> Provider<P> {
             .append_pair("code_challenge_method", "S256");
         let login = Login { browser: sha256(browser.as_bytes()), nonce, verifier, purpose, since: Instant::now() };
         self.logins.put(&state, login);
-        Ok(Begun { url: url.into(), browser })
+        Ok(Begun { url: url.into(), browser, is_posted_back: false })
     }
 
     /// Finishes a sign-in: who it is, and what for. What it began with is worth nothing afterwards, whatever comes of it.
@@ -193,7 +195,7 @@ pub fn is_sound(url: &str, is_plain_allowed: bool) -> bool {
 }
 
 /// 256 random bits.
-fn random() -> Result<String, OidcError> {
+pub(in crate::http) fn random() -> Result<String, OidcError> {
     let mut random = [0; 32];
     rand_bytes(&mut random).map_err(|_| OidcError::NoRandomness)?;
     Ok(URL_SAFE_NO_PAD.encode(random))

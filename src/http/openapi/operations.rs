@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::http::admin::{
     abm, activities, brakes, command_batch, command_policy, command_run, commands, custom_variables, enrollment,
     gitops, host_import, host_lock, host_removal, host_report, host_summary, hosts, invites, labels, os_updates,
-    profiles, setup_assistant, setup_experience, sign_in, teams, tokens, users, webhooks, windows_tokens,
+    profiles, scim, setup_assistant, setup_experience, sign_in, teams, tokens, users, webhooks, windows_tokens,
 };
 
 /// One way to use the API.
@@ -34,6 +34,7 @@ pub(super) struct Operation {
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 const JSON: &str = "application/json";
+const SCIM: &str = "application/scim+json";
 
 const fn op(method: &'static str, path: &'static str, does: &'static str) -> Operation {
     Operation { method, path, does, query: None, body: None, answers: &[200], gives: JSON }
@@ -218,6 +219,29 @@ const PROFILES: &[Operation] = &[
     op("DELETE", "/custom_variables/{id:[0-9]+}", "Deletes a secret that no profile names"),
 ];
 
+/// People and groups of an identity provider.
+const PROVISIONING: &[Operation] = &[
+    op("GET", "/scim/Users", "Lists the people that an identity provider keeps here")
+        .query::<scim::ListQuery>()
+        .gives(SCIM),
+    op("POST", "/scim/Users", "Adds a person").body::<scim::users::Document>().answers(&[201]).gives(SCIM),
+    op("GET", "/scim/Users/{id}", "Shows a person").gives(SCIM),
+    op("PUT", "/scim/Users/{id}", "Replaces a person").body::<scim::users::Document>().gives(SCIM),
+    op("PATCH", "/scim/Users/{id}", "Changes a person").body::<scim::Patch>().gives(SCIM),
+    op("DELETE", "/scim/Users/{id}", "Deletes a person").answers(&[204]).gives(""),
+    op("GET", "/scim/Groups", "Lists the groups that an identity provider keeps here")
+        .query::<scim::ListQuery>()
+        .gives(SCIM),
+    op("POST", "/scim/Groups", "Adds a group").body::<scim::groups::Document>().answers(&[201]).gives(SCIM),
+    op("GET", "/scim/Groups/{id}", "Shows a group with its members").gives(SCIM),
+    op("PUT", "/scim/Groups/{id}", "Replaces a group").body::<scim::groups::Document>().gives(SCIM),
+    op("PATCH", "/scim/Groups/{id}", "Changes a group").body::<scim::Patch>().gives(SCIM),
+    op("DELETE", "/scim/Groups/{id}", "Deletes a group").answers(&[204]).gives(""),
+    op("GET", "/scim/ServiceProviderConfig", "Says what of SCIM is there").gives(SCIM),
+    op("GET", "/scim/ResourceTypes", "Says what SCIM keeps here").gives(SCIM),
+    op("GET", "/scim/Schemas", "Says which attributes SCIM keeps here").gives(SCIM),
+];
+
 /// Webhooks.
 #[rustfmt::skip]
 const WEBHOOKS: &[Operation] = &[
@@ -245,4 +269,5 @@ pub(super) const OPERATIONS: &[(&str, &[Operation])] = &[
     ("Teams and labels", TEAMS),
     ("Profiles", PROFILES),
     ("Webhooks", WEBHOOKS),
+    ("People of an identity provider", PROVISIONING),
 ];

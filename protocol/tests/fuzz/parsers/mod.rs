@@ -5,6 +5,7 @@ pub(crate) mod campaign;
 pub(crate) mod declarative;
 pub(crate) mod dep;
 pub(crate) mod mutator;
+pub(crate) mod saml;
 pub(crate) mod seeds;
 pub(crate) mod targets;
 pub(crate) mod windows;

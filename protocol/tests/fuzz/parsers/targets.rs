@@ -33,6 +33,7 @@ use protocol::{profile_name, upload};
 use super::declarative;
 use super::dep;
 use super::mutator::{self, Shape};
+use super::saml;
 use super::seeds::{self, BODY, KEYS, NOW, PROTECTION};
 use super::windows;
 
@@ -71,7 +72,7 @@ const DER: Shape = Shape::Der;
 /// All of them.
 #[rustfmt::skip]
 pub(crate) static TARGETS: &[Target] = &[
-    target("message", (TEXT, 80), &["message::parse"], seeds::messages, message),
+    target("message", (TEXT, 60), &["message::parse"], seeds::messages, message),
     target("plist", (TEXT, 70), &["plist::parse", "scalar::parse_date"], seeds::messages, plist_value),
     target("report_json", (TEXT, 40), &["json::from_xml", "profile_report::installed"], seeds::messages, report_json),
     target("command", (TEXT, 50), &["command::parse", "command_keys::check"], seeds::commands, command),
@@ -108,6 +109,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("dep_profile", (TEXT, 10), &["profile::parse"], dep::profiles, dep::profile),
     target("dep_token", (Shape::Bytes, 10), &["token::decrypt", "token::from_json"], dep::tokens, dep::token),
     target("machine_info", (DER, 10), &["machine_info::verify", "machine_info::verify_header"], dep::machine_infos, dep::machine_info),
+    target("saml", (TEXT, 20), &["response::verify", "metadata::parse"], saml::seeds, saml::read),
     target("names", (Shape::Bytes, 30), &["ids::parse", "ids::serial_number", "ids::hardware_uuid", "channel::parse", "check_in::parse", "issue::parse",
         "attributes::parse", "time::parse_rfc3339", "platform::platform", "certificate::from_str", "os_updates::new", "mod::parse"], seeds::texts, names),
 ];
