@@ -14,7 +14,7 @@ use entities::queue_entry::ACKNOWLEDGED;
 use entities::setup_experience::{self, ACCOUNT, RELEASE, Waiting};
 use entities::{Reader, StoreError, Writer, idp_account, queue_entry, team_setting};
 use protocol::apple::command::Command;
-use protocol::apple::plist::{Dictionary, Value};
+use protocol::apple::plist::Dictionary;
 use protocol::apple::request_types;
 use protocol::ids::{CommandUuid, HostId};
 use protocol::queue::State;
@@ -33,8 +33,8 @@ const TICK: Duration = Duration::from_secs(1);
 const STEP: u64 = 200;
 /// Who is said to have queued the command.
 const BY: &str = "setup experience";
-/// A device that so often says that it cannot go on does not wait.
-const MOST_ERRORS: usize = 3;
+/// A device that so often says that it cannot go on does not wait; one that so often says nothing is left to an admin.
+const MOST_TRIES: usize = 3;
 /// How long it is waited for the dispatcher.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -194,8 +194,9 @@ fn command(device: &Waiting, request_type: &str) -> Option<Command> {
 fn account(owner: &idp_account::Model) -> Dictionary {
     let short = owner.user_name.split('@').next().unwrap_or_default();
     let short: String = short.chars().filter(|one| one.is_ascii_alphanumeric() || "._-".contains(*one)).collect();
-    let mut entries: Dictionary = [("LockPrimaryAccountInfo".to_owned(), Value::Boolean(true))].into_iter().collect();
+    let mut entries = Dictionary::new();
     if !short.is_empty() {
+        entries.insert("LockPrimaryAccountInfo".to_owned(), true.into());
         entries.insert("PrimaryAccountUserName".to_owned(), short.to_lowercase().into());
     }
     if !owner.full_name.is_empty() {
@@ -206,14 +207,15 @@ fn account(owner: &idp_account::Model) -> Dictionary {
 
 fn next(device: &Waiting, manually: bool, now: Timestamp, time_limit: Duration) -> Step {
     let errors = device.releases.iter().filter(|state| is_error(**state)).count();
-    if device.releases.contains(&ACKNOWLEDGED) || errors >= MOST_ERRORS {
+    if device.releases.contains(&ACKNOWLEDGED) || errors >= MOST_TRIES {
         return Step::Done;
     }
     if device.owner.is_some() && device.accounts.is_empty() {
         return Step::Account;
     }
     let is_under_way = |state: &i16| *state < queue_entry::TERMINAL;
-    if manually || device.releases.iter().any(is_under_way) {
+    let is_taken_back = device.releases.contains(&queue_entry::CANCELLED);
+    if manually || is_taken_back || device.releases.len() >= MOST_TRIES || device.releases.iter().any(is_under_way) {
         return Step::Wait;
     }
     let is_late = now.since(Timestamp::from_millis(device.since)) >= time_limit;
@@ -278,7 +280,9 @@ mod tests {
         assert_eq!(step(&told(&[ACKNOWLEDGED]), true, LIMIT), Step::Done, "whoever told it");
         let error = State::Error.code();
         assert_eq!(step(&told(&[error, error]), false, LIMIT), Step::Release { is_late: false });
-        assert_eq!(step(&told(&[error; MOST_ERRORS]), false, LIMIT), Step::Done);
+        assert_eq!(step(&told(&[error; MOST_TRIES]), false, LIMIT), Step::Done);
+        assert_eq!(step(&told(&[queue_entry::EXPIRED; MOST_TRIES]), false, LIMIT), Step::Wait);
+        assert_eq!(step(&told(&[queue_entry::CANCELLED]), false, LIMIT), Step::Wait, "an admin said no");
         let again = told(&[queue_entry::EXPIRED]);
         assert_eq!(step(&again, false, LIMIT), Step::Release { is_late: false });
         assert_eq!(command(&again, RELEASE).unwrap().uuid().as_str(), "device-configured-7-2-2");

@@ -149,13 +149,15 @@ pub async fn by_id(reader: &Reader, id: i64) -> Result<Option<Model>, StoreError
     reader.run(move |database| async move { Ok(Entity::find_by_id(id).filter(is_there()).one(&database).await?) }).await
 }
 
-/// The host with this serial number.
+/// The host with this serial number, unless it was deleted.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn by_serial(reader: &Reader, serial: String) -> Result<Option<Model>, StoreError> {
     reader
-        .run(|database| async move { Ok(Entity::find().filter(Column::Serial.eq(serial)).one(&database).await?) })
+        .run(|database| async move {
+            Ok(Entity::find().filter(Column::Serial.eq(serial)).filter(is_there()).one(&database).await?)
+        })
         .await
 }
 

@@ -12,6 +12,9 @@ use crate::{
     profile, profile_marking, queue_entry,
 };
 
+/// [`enrollment::Model::kind`] of the channel of a device: `protocol::apple::channel::ChannelKind::Device`.
+const DEVICE: i16 = 0;
+
 /// The command that lets a device go on.
 pub const RELEASE: &str = "DeviceConfigured";
 /// The command that makes the account of a Mac's owner.
@@ -52,6 +55,7 @@ pub async fn waiting(reader: &Reader, after: i64, limit: u64) -> Result<Vec<Wait
             use enrollment::{Column, Entity};
             let waiting = Entity::find()
                 .filter(Column::AwaitingConfiguration.eq(true))
+                .filter(Column::Kind.eq(DEVICE))
                 .filter(Column::Enabled.eq(true))
                 .filter(Column::Id.gt(after))
                 .order_by_asc(Column::Id)

@@ -113,8 +113,8 @@ struct State {
     findings: Vec<Finding>,
     calls: BTreeMap<String, u64>,
     chance: Chance,
-    /// Until when `Retry-After` asked to be left alone.
-    quiet_until: Option<Timestamp>,
+    /// Until when `Retry-After` asked to be left alone, by whom: an organization's server, or somebody who is nobody's.
+    quiet_until: BTreeMap<Option<usize>, Timestamp>,
     /// What becomes of an assignment to a device, instead of what would.
     refused: BTreeMap<String, Refused>,
     session_life: Duration,
@@ -151,7 +151,7 @@ impl AssignmentService {
             findings: Vec::new(),
             calls: BTreeMap::new(),
             chance: Chance::new(config.seed, 0xABE),
-            quiet_until: None,
+            quiet_until: BTreeMap::new(),
             refused: BTreeMap::new(),
             session_life: config.session_life,
             calls_per_session: config.calls_per_session,
@@ -196,7 +196,7 @@ impl AssignmentService {
         let mut state = self.state();
         state.faults.clear();
         state.refused.clear();
-        state.quiet_until = None;
+        state.quiet_until.clear();
     }
 
     /// From now on, every assignment to this device ends so.

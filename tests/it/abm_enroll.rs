@@ -4,18 +4,24 @@
 use std::time::Duration;
 
 use protocol::pki::authority::{Authority, AuthorityRole};
+use reqwest::header::LOCATION;
 use reqwest::{Method, StatusCode};
+use rookery::config::Settings;
 use rookery::sim::abm::{Facts, OrganizationId};
 use rookery::sim::apple::device::{Answer, Device, DeviceError, DeviceOptions};
 use rookery::sim::apple::model::Family;
 use serde_json::{Value, json};
 
-use crate::abm::{Apple, STANDARD_NAME, assigned, get, host, synced, with_apple};
+use crate::abm::{Apple, STANDARD_NAME, assigned, get, host, synced, with_apple, with_apple_and};
 use crate::app::eventually;
 use crate::people::{ask, done, team};
 use crate::process::enroll;
 use crate::profiles_delivery::{has, profile, replace};
+use crate::sso::{Browser, IdentityProvider};
 use crate::world::{DEVICE, World, apple as root, assert_sound, now};
+
+/// Where the identity provider sends browsers back to.
+const CALLBACK: &str = "/mdm/sso/callback";
 
 /// A device that the organization bought and that is assigned its profile.
 async fn bought(world: &World, apple: &Apple, owner: (OrganizationId, i64), family: Family, number: u32) -> Device {
@@ -130,6 +136,70 @@ async fn who_cannot_prove_which_device_it_is_gets_nothing() {
         .await;
         let answer = world.app.client.post(&url).body(device.machine_info(&genuine).unwrap()).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn where_people_sign_in_first_a_bought_device_gets_nothing_without_it() {
+    let Some(provider) = IdentityProvider::sending_to(CALLBACK) else { return };
+    let set = |settings: &mut Settings| provider.set_for_end_users(settings);
+    with_apple_and(26, set, async |world, apple| {
+        let owner = apple.organization(world, "Example").await;
+        let mut device = bought(world, apple, owner, Family::Mac, 1).await;
+        let serial = device.model.serial_number.clone();
+        let demand = json!({ "team_id": 0, "enable_end_user_authentication": true });
+        done(world, &world.app.token, Method::PATCH, "/setup_experience", demand).await;
+        let page = eventually("the profile leads to the sign-in", async || {
+            let known = apple.service.device(&serial)?;
+            let profile = apple.service.profile(known.organization, &known.profile_uuid?)?;
+            let page = profile["configuration_web_url"].as_str()?.to_owned();
+            assert_eq!(profile["url"], page.as_str(), "nobody comes by without it");
+            Some(page)
+        })
+        .await;
+        let identity = device.apples_identity(&root()).await.unwrap();
+        let said = device.machine_info(&identity).unwrap();
+        let by = world.app.client.post(world.app.device_url("/api/mdm/apple/enroll")).body(said.clone()).send().await;
+        assert_eq!(by.unwrap().status(), StatusCode::FORBIDDEN, "without a sign-in");
+        let mut browser = Browser::new(world);
+        let stranger = browser.send(Method::GET, &page).await;
+        assert_eq!(stranger.status(), StatusCode::FORBIDDEN, "neither a device nor a secret");
+        let shown = openssl::base64::encode_block(&said);
+        let sent = browser.send_with(Method::GET, &page, ("x-apple-aspen-deviceinfo", &shown)).await;
+        assert_eq!(sent.status(), StatusCode::SEE_OTHER);
+        let at = sent.headers()[LOCATION].to_str().unwrap().to_owned();
+        let back = browser.sign_in_at(&at, "ada@example.com", &world.app.device_url(CALLBACK)).await;
+        let on = browser.send(Method::GET, &back).await;
+        let url = world.app.device_url(on.headers()[LOCATION].to_str().unwrap());
+        device.options.awaits_configuration = true;
+        enroll(&mut device, &url).await;
+        assert_eq!(status(world, &device).await, "On (automatic)");
+        assert_eq!(host(world, &serial).await["end_users"][0]["idp_username"], "ada@example.com");
+        goes_on(&mut device).await;
+        let told = commands(world, &device).await;
+        assert!(told.contains(&("AccountConfiguration".into(), "Acknowledged".into())), "{told:?}");
+        assert_sound(&device);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn where_an_admin_lets_devices_go_on_nobody_else_does() {
+    with_apple(27, async |world, apple| {
+        let owner = apple.organization(world, "Example").await;
+        let manually = json!({ "team_id": 0, "enable_release_device_manually": true });
+        done(world, &world.app.token, Method::PATCH, "/setup_experience", manually).await;
+        let mut device = bought(world, apple, owner, Family::IPad, 1).await;
+        assert!(device.set_up(&apple.service, &root()).await.unwrap());
+        world.app.running().parts.clock.advance(Duration::from_secs(2 * 3600));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        device.work(DEVICE).await.unwrap();
+        assert!(device.options.awaits_configuration, "nobody let it go on");
+        world.run(&[&device], "DeviceConfigured").await;
+        goes_on(&mut device).await;
+        let releases = commands(world, &device).await.into_iter().filter(|(kind, _)| kind == "DeviceConfigured");
+        assert_eq!(releases.count(), 1);
     })
     .await;
 }

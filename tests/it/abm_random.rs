@@ -129,11 +129,12 @@ fn sign(apple: &Apple, model: &Model, of: usize, chance: &mut Chance) {
 
 fn restart(world: &mut World, apple: &Apple) {
     let before = world.now();
-    world.app.restart();
-    // The new server's clock begins at the system's time; the world's goes on.
-    let behind = before.since(world.now());
-    pass(world, behind);
+    world.app.stop();
+    apple.leave();
+    world.app.start_again();
     apple.join(world);
+    // The new server's clock began at the system's time; the world's goes on, for both sides at once.
+    pass(world, before.since(world.now()));
 }
 
 fn fail(apple: &Apple, chance: &mut Chance) {
@@ -221,8 +222,9 @@ async fn differs(world: &World, apple: &Apple, model: &Model) -> Vec<String> {
         listed.iter().map(|host| (host["hardware_serial"].as_str().unwrap(), host)).collect();
     let owned: BTreeSet<&str> = model.owners.keys().map(|number| model.serials[*number as usize].as_str()).collect();
     let there: BTreeSet<&str> = hosts.keys().copied().collect();
-    let mut differences: Vec<String> =
-        owned.symmetric_difference(&there).map(|serial| format!("host {serial}")).collect();
+    let missing = owned.difference(&there).map(|serial| format!("no host {serial}"));
+    let superfluous = there.difference(&owned).map(|serial| format!("host {serial}: {}", hosts[serial]["mdm"]));
+    let mut differences: Vec<String> = missing.chain(superfluous).collect();
     for (number, owner) in &model.owners {
         let serial = &model.serials[*number as usize];
         let Some(host) = hosts.get(serial.as_str()) else { continue };

@@ -100,6 +100,11 @@ impl Browser {
         self.take(self.client.request(method, url)).await
     }
 
+    /// The same with a header more.
+    pub(crate) async fn send_with(&mut self, method: Method, url: &str, (name, value): (&str, &str)) -> Response {
+        self.take(self.client.request(method, url).header(name, value)).await
+    }
+
     /// Sends a form.
     #[cfg(feature = "saml")]
     pub(crate) async fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Response {

@@ -24,12 +24,24 @@ pub struct InviteAssigned {
     pub machine_info: Vec<u8>,
 }
 
-/// A device that was switched on shows the page on which its people sign in. The answer is what they enroll.
+/// A device that was switched on shows the page on which its people sign in.
 #[derive(Message)]
-#[rtype(result = "Answer<Enrolls>")]
+#[rtype(result = "Answer<Proven>")]
 pub struct ProveAssigned {
     /// What it says of itself, signed, as its header has it.
     pub header: Vec<u8>,
+}
+
+/// What a device that shows the page may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// Its people sign in to enroll this.
+    SignIn(Enrolls),
+    /// It has to be updated to this version first.
+    UpdateFirst {
+        /// The least version of its team.
+        version: String,
+    },
 }
 
 /// What a device gets.
@@ -53,13 +65,17 @@ impl Handler<InviteAssigned> for Authority {
 }
 
 impl Handler<ProveAssigned> for Authority {
-    type Result = ResponseActFuture<Self, Answer<Enrolls>>;
+    type Result = ResponseActFuture<Self, Answer<Proven>>;
 
     fn handle(&mut self, prove: ProveAssigned, _: &mut Self::Context) -> Self::Result {
         self.hand_out(|desk, _| async move {
             let (authorities, now) = (desk.config.device_authorities.clone(), desk.clock.now());
             let verified = desk.work(move || MachineInfo::verify_header(&prove.header, &authorities, now)).await?;
-            Ok(proven(&desk, verified).await?.enrolls())
+            let device = proven(&desk, verified).await?;
+            Ok(match least_version(&desk, &device).await? {
+                Some(version) => Proven::UpdateFirst { version },
+                None => Proven::SignIn(device.enrolls()),
+            })
         })
     }
 }

@@ -146,6 +146,13 @@ fn refuse(error: CallError) -> Refusal {
 }
 
 impl DepSyncer {
+    /// Ends a token's round, wherever it is.
+    fn end_round(&self, token_id: i64) {
+        if let Some(round) = self.children.get(&token_id).and_then(|child| child.round.as_ref()) {
+            round.abort();
+        }
+    }
+
     /// Does something at the desk, and lets the children look afterwards.
     fn at_desk<T: 'static, F>(&mut self, work: impl FnOnce(Arc<Desk>) -> F) -> ResponseActFuture<Self, Answer<T>>
     where
@@ -165,7 +172,9 @@ impl Handler<GetPublicKey> for DepSyncer {
     type Result = ResponseActFuture<Self, Answer<String>>;
 
     fn handle(&mut self, _: GetPublicKey, _: &mut Self::Context) -> Self::Result {
-        self.at_desk(|desk| async move { Ok(desk.establish_key().await?.certificate) })
+        let desk = self.desk.clone();
+        let establishing = async move { Ok(desk.establish_key().await?.certificate) };
+        Box::pin(establishing.into_actor(self))
     }
 }
 
@@ -173,6 +182,8 @@ impl Handler<StoreToken> for DepSyncer {
     type Result = ResponseActFuture<Self, Answer<abm_token::Model>>;
 
     fn handle(&mut self, store: StoreToken, _: &mut Self::Context) -> Self::Result {
+        // Its round speaks with the token before.
+        store.renews.into_iter().for_each(|id| self.end_round(id));
         self.at_desk(|desk| async move { desk.store(store).await })
     }
 }
@@ -193,10 +204,14 @@ impl Handler<DeleteToken> for DepSyncer {
     type Result = ResponseActFuture<Self, Answer<()>>;
 
     fn handle(&mut self, delete: DeleteToken, _: &mut Self::Context) -> Self::Result {
-        if let Some(round) = self.children.get(&delete.id).and_then(|child| child.round.as_ref()) {
-            round.abort();
-        }
-        self.at_desk(|desk| async move { desk.delete(delete).await })
+        let id = delete.id;
+        self.end_round(id);
+        self.leaving.insert(id);
+        let deleting = self.at_desk(|desk| async move { desk.delete(delete).await });
+        Box::pin(deleting.map(move |deleted, syncer, _| {
+            syncer.leaving.remove(&id);
+            deleted
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ mod notice;
 mod round;
 mod service;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use tokio::runtime::Handle as Io;
 use crate::ask::Handle;
 use crate::authority::AuthorityConfig;
 use crate::clock::Clock;
-use crate::mailer::{MailConfig, Mailer};
+use crate::mailer::{self, MailConfig, Mailer};
 use crate::singleton::{MAILBOX, singleton};
 use crate::supervisor::{Guard, Stop};
 use crate::tree::Parts;
@@ -69,6 +69,8 @@ pub struct DepSyncer {
     guard: Guard,
     desk: Arc<Desk>,
     children: HashMap<i64, Child>,
+    /// Tokens that are being deleted.
+    leaving: HashSet<i64>,
 }
 
 /// What one token's rounds have in common.
@@ -141,7 +143,12 @@ impl Desk {
     }
 
     /// Notes what a failed round means for its token.
-    async fn conclude(&self, token_id: i64, error: &CallError, failures: u32) -> Result<(), entities::StoreError> {
+    async fn conclude(
+        &self,
+        (token_id, uploaded_at): (i64, i64),
+        error: &CallError,
+        failures: u32,
+    ) -> Result<(), entities::StoreError> {
         let backed_off = FIRST_REST.saturating_mul(1 << failures.min(10)).min(LONGEST_REST);
         let (standing, rest) = match error {
             CallError::Refused(Refusal::TermsNotSigned) => (TERMS_EXPIRED, REFUSED_RESTS),
@@ -151,7 +158,9 @@ impl Desk {
             }
             CallError::Refused(_) | CallError::Broken(_) => (GOOD, backed_off),
         };
-        let Some(token) = abm_token::by_id(&self.reader, token_id).await? else { return Ok(()) };
+        // What is said of a token that was renewed meanwhile does not concern the new one.
+        let token = abm_token::by_id(&self.reader, token_id).await?.filter(|token| token.updated_at == uploaded_at);
+        let Some(token) = token else { return Ok(()) };
         tracing::warn!(abm_token.id = token_id, "devices cannot be synced now: {error}");
         let now = self.clock.now();
         let letters = match standing {
@@ -162,7 +171,9 @@ impl Desk {
         let standing = if standing == GOOD { token.standing } else { standing };
         let (fault, rests_until) = (error.to_string(), Some(now.plus(rest).millis()));
         let standing = Standing { standing, fault, rests_until, letters, at: now.millis() };
-        abm_token::stand(&self.writer, token_id, standing).await
+        abm_token::stand(&self.writer, token_id, standing).await?;
+        self.mailer.tell(mailer::Look);
+        Ok(())
     }
 }
 
@@ -171,7 +182,7 @@ impl DepSyncer {
     pub fn launch(parts: &Parts, guard: Guard) -> Recipient<Stop> {
         let gauge = guard.gauge().clone();
         let desk = Arc::new(Desk::new(parts));
-        let address = Self { guard, desk, children: HashMap::new() }.start();
+        let address = Self { guard, desk, children: HashMap::new(), leaving: HashSet::new() }.start();
         parts.dep.publish(address.clone(), gauge);
         address.recipient()
     }
@@ -196,6 +207,9 @@ impl DepSyncer {
 
     /// Begins a round of a token, unless one is played or the token rests.
     fn begin(&mut self, token: &abm_token::Model, context: &mut Context<Self>) {
+        if self.leaving.contains(&token.id) {
+            return;
+        }
         let child = self.children.entry(token.id).or_default();
         if child.round.is_some() {
             child.again = true;
@@ -213,11 +227,11 @@ impl DepSyncer {
             },
         };
         child.service = Some((token.updated_at, service.clone()));
-        let (desk, token_id, failures) = (self.desk.clone(), token.id, child.failures);
+        let (desk, token_id, uploaded_at, failures) = (self.desk.clone(), token.id, token.updated_at, child.failures);
         let playing = self.desk.io.spawn(async move {
             let outcome = Round { desk: &desk, service: &service, token_id }.play().await;
             if let Err(RoundError::Call(error)) = &outcome {
-                desk.conclude(token_id, error, failures).await?;
+                desk.conclude((token_id, uploaded_at), error, failures).await?;
             }
             outcome
         });

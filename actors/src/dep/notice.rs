@@ -39,7 +39,7 @@ impl Desk {
                 token.organization,
                 ends_at.to_rfc3339()
             );
-            let letters = self.letters(&ending(token, &self.people_url)).await?;
+            let letters = self.letters(&ending(token, &self.people_url, now)).await?;
             abm_token::warn(&self.writer, token.id, days, letters, now.millis()).await?;
             self.mailer.tell(mailer::Look);
         }
@@ -70,14 +70,16 @@ fn due(ends_at: Timestamp, now: Timestamp) -> Option<i16> {
     WARNED_AT.into_iter().rfind(|days| left <= DAY * u32::from(days.unsigned_abs()))
 }
 
-fn ending(token: &abm_token::Model, server: &str) -> Notice {
+fn ending(token: &abm_token::Model, server: &str, now: Timestamp) -> Notice {
     let organization = &token.organization;
-    let ends_at = Timestamp::from_millis(token.expires_at).to_rfc3339();
+    let ends_at = Timestamp::from_millis(token.expires_at);
+    let (subject, text) = if ends_at > now { ("ends soon", "ends") } else { ("has ended", "ended") };
     Notice {
-        subject: format!("The Apple Business Manager token of {organization} ends soon"),
+        subject: format!("The Apple Business Manager token of {organization} {subject}"),
         text: format!(
-            "The server token of {organization} for {server} ends at {ends_at}. From then on, new devices do not enroll by \
+            "The server token of {organization} for {server} {text} at {}. From then on, new devices do not enroll by \
              themselves.\n\nDownload a new token for the server \"{}\" in Apple Business Manager, and renew it in Rookery.\n",
+            ends_at.to_rfc3339(),
             token.server_name
         ),
     }

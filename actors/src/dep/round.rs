@@ -107,12 +107,16 @@ impl Round<'_> {
         if said.unreadable > 0 {
             tracing::warn!(abm_token.id = self.token_id, "{} devices have no usable serial number", said.unreadable);
         }
+        let is_list = asked_at.state == READING;
+        let mut devices: Vec<Said> = said.devices.into_iter().map(self::said).collect();
+        // A list tells what is, and not what happened.
+        devices.iter_mut().filter(|_| is_list).for_each(|said| (said.device.op_at, said.is_taken) = (None, false));
         Page {
             token_id: self.token_id,
             asked_at,
             cursor: said.cursor,
             is_last: !said.more_to_follow,
-            devices: said.devices.into_iter().map(self::said).collect(),
+            devices,
             at: self.now(),
         }
     }
@@ -128,7 +132,7 @@ impl Round<'_> {
         tracing::info!(abm_token.id = self.token_id, "all devices are read anew: {refusal}");
         let rests_until = match token.restarts {
             0 => None,
-            again => Some(self.after(RESTART_RESTS.saturating_mul(1 << again.clamp(0, 12)).min(LONGEST_RESTART))),
+            again => Some(self.after(RESTART_RESTS.saturating_mul(1 << (again - 1).clamp(0, 12)).min(LONGEST_RESTART))),
         };
         let begun = page::begin_anew(&self.desk.writer, self.token_id, place, rests_until).await?;
         begun.filter(|token| token.rests_until.is_none()).ok_or(RoundError::Elsewhere)
@@ -224,6 +228,15 @@ impl Round<'_> {
                 Err(CallError::Refused(Refusal::ProfileNotFound)) => {
                     return Ok(setup_assistant::undefine(&self.desk.writer, team_id, self.token_id).await?);
                 }
+                Err(CallError::Refused(refusal @ Refusal::Other { .. })) => {
+                    // What is wrong with one team's devices is no reason to leave the others alone.
+                    tracing::warn!(
+                        abm_token.id = self.token_id,
+                        team.id = team_id,
+                        "devices cannot be assigned: {refusal}"
+                    );
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             };
             let outcomes = serials.into_iter().map(|serial| self.outcome(serial, &assigned)).collect();
@@ -277,7 +290,8 @@ fn said(said: Device) -> Said {
         device_family: said.device_family,
         os: said.os,
         profile_status,
-        profile_uuid: said.profile_uuid,
+        // What was taken away may still be named.
+        profile_uuid: said.profile_uuid.filter(|_| [device::ASSIGNED, device::PUSHED].contains(&profile_status)),
         profile_assigned_at: millis(said.profile_assign_time),
         profile_pushed_at: millis(said.profile_push_time),
         assigned_at: millis(said.device_assigned_date),

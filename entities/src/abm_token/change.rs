@@ -59,7 +59,7 @@ pub struct Standing {
     pub at: i64,
 }
 
-/// Stores a token: of a server that is new, or in place of the one before. A server's devices are all read anew then.
+/// Stores a token: of a server that is new, or in place of the one before.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when a token is renewed by that of another server, or the server is there already.

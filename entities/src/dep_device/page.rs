@@ -1,7 +1,7 @@
 //! Pages of devices, with everything that follows from them, in one transaction each: rows, expected hosts, and where the reading
 //! goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
@@ -11,7 +11,7 @@ use sea_orm::{Iterable, QueryOrder, QuerySelect};
 use super::{Column, Entity, Model, NEVER};
 use crate::abm_token::{self, FOLLOWING, READING, SWEEPING};
 use crate::host::{self, OFF, PENDING};
-use crate::{Reader, StoreError, Transaction, Writer, host_admission, host_lifecycle};
+use crate::{Reader, StoreError, Transaction, Writer, agent, enrollment, host_admission, host_lifecycle};
 
 /// Rows of one statement.
 const AT_ONCE: usize = 100;
@@ -182,8 +182,10 @@ pub async fn forget_some(writer: &Writer, token_id: i64, at: i64) -> Result<bool
         .run((token_id, at), |transaction, (token_id, at)| {
             Box::pin(async move {
                 let some = Entity::find().filter(Column::TokenId.eq(token_id)).limit(STEP).all(transaction).await?;
+                let live = some.iter().filter(|device| device.removed_at.is_none());
+                let live: Vec<String> = live.map(|device| device.serial.clone()).collect();
+                take_away(transaction, &live, at).await?;
                 let serials: Vec<String> = some.into_iter().map(|device| device.serial).collect();
-                take_away(transaction, &serials, at).await?;
                 Entity::delete_many().filter(Column::Serial.is_in(serials.iter())).exec(transaction).await?;
                 Ok(!serials.is_empty())
             })
@@ -251,37 +253,34 @@ async fn apply(transaction: &Transaction, token: &abm_token::Model, page: &Page)
         Entity::insert_many(rows).on_conflict(replace).exec_without_returning(transaction).await?;
     }
     let (live, taken): (Vec<Model>, Vec<Model>) = written.into_iter().partition(|row| row.removed_at.is_none());
-    let taken: Vec<String> = taken.into_iter().map(|row| row.serial).collect();
+    let was_live = |row: &Model| known.get(&row.serial).is_some_and(|known| known.removed_at.is_none());
+    let taken: Vec<String> = taken.into_iter().filter(was_live).map(|row| row.serial).collect();
     release(transaction, &taken, page.at).await?;
     let moved = |device: &&Model| known.get(&device.serial).is_some_and(|row| row.token_id != token.id);
     welcome(transaction, token, live.iter().filter(moved), page.at).await?;
     expect(transaction, token, &live, page.at).await
 }
 
-/// What is known of a device after somebody said something of it; `None` when that was older than what is known.
+/// What is known of a device after somebody said something of it; `None` when that was older than what is known. That a device
+/// was taken away is kept of those that nobody knew, too: what happened before may be told later.
 fn merged(before: Option<&Model>, said: &Said, token: &abm_token::Model, at: i64) -> Option<Model> {
     let device = &said.device;
     let is_ours = |row: &Model| row.token_id == token.id;
     if let Some(row) = before {
-        let stale = match is_ours(row) {
-            // A list has no times, and is newer than every change that was known when it was asked for.
-            true => device.op_at.is_some() && device.op_at < row.op_at,
-            // Another organization has it, unless it was given to this one later. What it lost to this one is no news.
-            false => said.is_taken || (row.removed_at.is_none() && device.assigned_at < row.assigned_at),
-        };
-        if stale {
+        // Apple's dates are of one clock, for all organizations. A list has none, and is newer than what was known before.
+        let is_older = device.op_at.is_some() && device.op_at < row.op_at;
+        let is_others = !is_ours(row) && row.removed_at.is_none();
+        // Another organization has it, unless it was given to this one later. What it lost to this one is no news.
+        if is_older || is_others && (said.is_taken || device.assigned_at < row.assigned_at) {
             return None;
         }
     }
     let ours = before.filter(|row| is_ours(row));
-    if said.is_taken && ours.is_none() {
-        return None;
-    }
     let same_profile = |row: &&Model| row.profile_uuid == device.profile_uuid;
     Some(Model {
         token_id: token.id,
         round: token.round,
-        op_at: device.op_at.or(ours.and_then(|row| row.op_at)),
+        op_at: device.op_at.or(before.and_then(|row| row.op_at)),
         response: ours.map_or(NEVER, |row| row.response),
         responded_at: ours.and_then(|row| row.responded_at),
         // A device whose profile somebody else changed is looked at at once.
@@ -300,17 +299,33 @@ async fn take_away(transaction: &Transaction, serials: &[String], at: i64) -> Re
     release(transaction, serials, at).await
 }
 
-/// Hosts that were only expected because of their devices are gone.
+/// Hosts that were only expected because of their devices are gone; those that are known otherwise are not expected any more.
 async fn release(transaction: &Transaction, serials: &[String], at: i64) -> Result<(), StoreError> {
     for some in serials.chunks(AT_ONCE) {
         let expected = host::Entity::find()
             .filter(host::Column::Serial.is_in(some))
             .filter(host::Column::MdmStatus.eq(PENDING))
             .filter(host::Column::DeletedAt.is_null());
-        let expected = expected.all(transaction).await?;
+        let (known, expected) = known_otherwise(transaction, expected.all(transaction).await?).await?;
+        for host in known {
+            host::set_mdm_status(transaction, host.id, OFF, at).await?;
+        }
         host_lifecycle::delete(transaction, &expected, BY, at).await?;
     }
     Ok(())
+}
+
+/// Hosts that are known through an agent or an enrollment, too, and the others.
+async fn known_otherwise(
+    transaction: &Transaction,
+    hosts: Vec<host::Model>,
+) -> Result<(Vec<host::Model>, Vec<host::Model>), StoreError> {
+    let ids: Vec<i64> = hosts.iter().map(|host| host.id).collect();
+    let enrolled = enrollment::Entity::find().filter(enrollment::Column::HostId.is_in(ids.iter().copied()));
+    let mut known: HashSet<i64> = enrolled.all(transaction).await?.into_iter().map(|row| row.host_id).collect();
+    let agents = agent::Entity::find().filter(agent::Column::HostId.is_in(ids)).all(transaction).await?;
+    known.extend(agents.into_iter().map(|row| row.host_id));
+    Ok(hosts.into_iter().partition(|host| known.contains(&host.id)))
 }
 
 /// Who deletes hosts that nobody expects any more.
@@ -358,4 +373,106 @@ async fn expect(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::EMPTY;
+    use super::*;
+    use crate::vault::Sealed;
+
+    fn token(id: i64) -> abm_token::Model {
+        abm_token::Model {
+            id,
+            server_uuid: String::new(),
+            server_name: String::new(),
+            organization: String::new(),
+            apple_id: String::new(),
+            token: Sealed(Vec::new()),
+            expires_at: 0,
+            macos_team_id: None,
+            ios_team_id: None,
+            ipados_team_id: None,
+            state: FOLLOWING,
+            round: 3,
+            cursor: None,
+            restarts: 0,
+            rests_until: None,
+            standing: 0,
+            fault: String::new(),
+            synced_at: None,
+            warned_days: 0,
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+
+    /// Something that happened to a device: when, when it was given to the server, and whether it was taken away.
+    fn said(op_at: Option<i64>, assigned_at: i64, is_taken: bool) -> Said {
+        let text = String::new;
+        let device = Model {
+            serial: "S".into(),
+            token_id: 0,
+            model: text(),
+            description: text(),
+            color: text(),
+            asset_tag: text(),
+            device_family: text(),
+            platform: text(),
+            os: text(),
+            profile_status: EMPTY,
+            profile_uuid: None,
+            profile_assigned_at: None,
+            profile_pushed_at: None,
+            assigned_at: Some(assigned_at),
+            assigned_by: text(),
+            migration_deadline: None,
+            op_at,
+            round: 0,
+            response: NEVER,
+            responded_at: None,
+            rests_until: None,
+            removed_at: None,
+        };
+        Said { device, is_taken }
+    }
+
+    /// What is known in the end: whose it is, if anyone's, when these are told one after the other by these tokens.
+    fn told(all: &[(i64, Said)]) -> Option<i64> {
+        let known = all
+            .iter()
+            .fold(None, |known: Option<Model>, (by, said)| merged(known.as_ref(), said, &token(*by), 9).or(known));
+        known.filter(|row| row.removed_at.is_none()).map(|row| row.token_id)
+    }
+
+    #[test]
+    fn the_newest_counts_in_whichever_order_it_is_told() {
+        let (added, taken) = ((1, said(Some(10), 10, false)), (1, said(Some(20), 10, true)));
+        assert_eq!(told(&[added.clone(), taken.clone()]), None);
+        assert_eq!(told(&[taken.clone(), added.clone()]), None, "what came before is told later");
+        let again = (1, said(Some(30), 30, false));
+        for order in [[&added, &taken, &again], [&again, &taken, &added], [&taken, &again, &added]] {
+            assert_eq!(told(&order.map(Clone::clone)), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_device_that_moves_is_the_new_organizations() {
+        let (added, taken) = ((1, said(Some(10), 10, false)), (1, said(Some(20), 10, true)));
+        let moved = (2, said(Some(20), 20, false));
+        for order in [[&added, &taken, &moved], [&added, &moved, &taken], [&moved, &taken, &added]] {
+            assert_eq!(told(&order.map(Clone::clone)), Some(2));
+        }
+        // And back, told late by the one that lost it.
+        let back = [(2, said(Some(30), 20, true)), (1, said(Some(30), 30, false))];
+        assert_eq!(told(&[added, moved.clone(), back[1].clone(), moved, back[0].clone()]), Some(1));
+    }
+
+    #[test]
+    fn a_list_tells_what_is() {
+        let taken = (1, said(Some(20), 10, true));
+        assert_eq!(told(&[taken, (1, said(None, 30, false))]), Some(1));
+        let others = (2, said(Some(40), 40, false));
+        assert_eq!(told(&[others, (1, said(None, 30, false))]), Some(2), "it was given away since");
+    }
 }

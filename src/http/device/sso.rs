@@ -1,5 +1,5 @@
 //! People sign in at the identity provider before they enroll a device. The provider says who somebody is; that they may enroll a
-//! device at all, an enroll secret says, or the device itself with what Apple signed ([`begun`]).
+//! device at all, an enroll secret says, or the device itself with what Apple signed.
 //!
 //! A browser goes from here to the provider, comes back, and is sent on to the enrollment profile with a reference that works for a
 //! few minutes (`actors::authority::reference`).
@@ -10,7 +10,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use actors::ask::Refusal;
-use actors::authority::assigned::ProveAssigned;
+use actors::authority::assigned::{ProveAssigned, Proven};
 use actors::authority::enroll::UNKNOWN_SECRET;
 use actors::authority::reference::{Enrolls, NOT_SIGNED_IN, SignIn};
 use entities::enroll_secret;
@@ -121,15 +121,6 @@ async fn come_back(request: &HttpRequest, came: Came, edge: &DeviceEdge) -> Http
     }
 }
 
-/// Begins the sign-in of whoever enrolls this device. Whoever calls this has made sure that they may.
-///
-/// # Errors
-/// There is no provider, it does not answer, or somebody tries too often.
-pub async fn begun(request: &HttpRequest, edge: &DeviceEdge, enrolls: Enrolls) -> Result<Begun, EnrollError> {
-    count(request, edge)?;
-    begin_for(edge, enrolls).await
-}
-
 /// Sends a browser on to the provider.
 pub fn sent(begun: Begun) -> HttpResponse {
     HttpResponse::SeeOther()
@@ -140,8 +131,11 @@ pub fn sent(begun: Begun) -> HttpResponse {
 }
 
 async fn by_device(request: &HttpRequest, edge: &DeviceEdge, header: Vec<u8>) -> Result<Begun, EnrollError> {
-    let enrolls = edge.front.authority.ask(ProveAssigned { header }, enroll::DEADLINE).await?;
-    begun(request, edge, enrolls).await
+    count(request, edge)?;
+    match edge.front.authority.ask(ProveAssigned { header }, enroll::DEADLINE).await? {
+        Proven::SignIn(enrolls) => begin_for(edge, enrolls).await,
+        Proven::UpdateFirst { version } => Err(EnrollError::UpdateFirst(version)),
+    }
 }
 
 async fn by_secret(request: &HttpRequest, edge: &DeviceEdge, secret: String) -> Result<Begun, EnrollError> {

@@ -128,6 +128,20 @@ impl State {
         }
     }
 
+    /// The organization that a request claims to be of.
+    pub(super) fn caller(&self, call: &Call) -> Option<usize> {
+        let session = call.header(SESSION_HEADER).unwrap_or_default();
+        let owns = |owner: &super::Organization| owner.sessions.has(session);
+        let consumer = || {
+            let authorization = Authorization::parse(call.header("authorization")?).ok()?;
+            let is_its = |owner: &super::Organization| {
+                owner.token.as_ref().is_some_and(|token| token.consumer_key == authorization.consumer_key())
+            };
+            self.organizations.iter().position(is_its)
+        };
+        self.organizations.iter().position(owns).or_else(consumer)
+    }
+
     fn authenticate(&mut self, header: &str, url: &str, now: Timestamp) -> Result<usize, Rejected> {
         let authorization = Authorization::parse(header)?;
         let owns = |token: &super::token::Token| token.consumer_key == authorization.consumer_key();

@@ -75,7 +75,7 @@ async fn answer(service: AssignmentService, request: Request<Incoming>) -> Resul
     match &fault {
         Some(Fault::ClosedBefore) => return Err(Closed),
         Some(Fault::Answer { status, code, retry_after }) => {
-            return Ok(respond(service.scripted(*status, code, *retry_after)));
+            return Ok(respond(service.scripted(&call, (*status, code), *retry_after)));
         }
         Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
         Some(Fault::Truncated | Fault::ClosedAfter) | None => {}
@@ -108,17 +108,20 @@ impl AssignmentService {
         let mut state = self.state();
         let state = &mut *state;
         let name = format!("{} {}", call.method, call.path);
-        if state.quiet_until.is_some_and(|until| now < until) {
+        if state.quiet_until.get(&state.caller(call)).is_some_and(|until| now < *until) {
             state.find(Rule::Haste, format!("{name} before Retry-After"));
         }
         *state.calls.entry(name).or_default() += 1;
         state.faults.next(&call.path, &mut state.chance)
     }
 
-    fn scripted(&self, status: u16, code: &str, retry_after: Option<Duration>) -> Reply {
+    fn scripted(&self, call: &Call, (status, code): (u16, &str), retry_after: Option<Duration>) -> Reply {
         let mut reply = Reply::refused(status, code);
         if let Some(after) = retry_after {
-            self.state().quiet_until = Some(self.now().plus(after));
+            let until = self.now().plus(after);
+            let mut state = self.state();
+            let caller = state.caller(call);
+            state.quiet_until.insert(caller, until);
             reply.headers.push(("retry-after", after.as_secs().to_string()));
         }
         reply

@@ -7,7 +7,7 @@ use openssl::stack::Stack;
 use openssl::symm::Cipher;
 use openssl::x509::X509;
 use protocol::apple::dep::answers::{
-    Account, Answer, Assigned, DefinedProfile, DeviceDetails, DevicesPage, MAX_TEXT_CHARS, Refusal,
+    self, Account, Answer, Assigned, DefinedProfile, DeviceDetails, DevicesPage, MAX_TEXT_CHARS, Refusal,
 };
 use protocol::apple::dep::machine_info::MachineInfo;
 use protocol::apple::dep::oauth::authorization;
@@ -70,6 +70,7 @@ pub(crate) fn machine_infos() -> Vec<Vec<u8>> {
 /// What is read is bounded, whatever the service says.
 pub(crate) fn answer(input: &[u8]) {
     let _ = (Account::parse(input), DeviceDetails::parse(input), DefinedProfile::parse(input), Assigned::parse(input));
+    assert!(answers::session(input).is_ok_and(|session| !session.is_empty()) || answers::session(input).is_err());
     if let Ok(page) = DevicesPage::parse(input) {
         for device in page.devices {
             assert!(!device.serial_number.is_empty() && device.model.chars().count() <= MAX_TEXT_CHARS);
