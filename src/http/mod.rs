@@ -34,6 +34,7 @@ use Permission::*;
 use admin::permission::Permission;
 use admin::profiles;
 use body::Budget;
+use device::account_driven;
 use device::agent;
 use device::apple::{mdm, wrong_method};
 use device::enroll::profile;
@@ -93,6 +94,10 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Newcomer, methods: "POST", path: "{base}/mdm/sso", handler: || web::to(sso::begin) },
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/callback", handler: || web::to(sso::callback) },
     Route { who: Who::Newcomer, methods: "POST", path: "/mdm/sso/callback", handler: || web::to(sso::form_callback) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/.well-known/com.apple.remotemanagement", handler: || web::to(account_driven::discover) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/apple/service_discovery", handler: || web::to(account_driven::discover) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/apple/account_driven_enroll", handler: || web::to(account_driven::enroll) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/apple/account_driven_enroll/sso", handler: || web::to(account_driven::sign_in) },
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/metadata", handler: || web::to(sso::metadata) },
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
