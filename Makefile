@@ -7,7 +7,8 @@ help: ## Lists what can be run
 check: ## Formatting, lints, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	cargo clippy --workspace --all-targets --features saml -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features saml --no-deps
 
 test: ## All tests
 	cargo test --workspace

@@ -88,7 +88,7 @@ pub enum Filter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// The row as it is now.
-    Done(Model),
+    Done(Box<Model>),
     /// Somebody else has the user name.
     Taken,
     /// There is no such row.
@@ -125,7 +125,7 @@ pub async fn save(writer: &Writer, id: String, is_new: bool, wish: Wish, by: By)
                 let action = if before.is_some() { "scim_user.change" } else { "scim_user.make" };
                 let (at, actor, target) = (by.at, by.name, row.user_name.clone());
                 audit::record(transaction, &vault, Event { at, actor, action, target, detail: id }).await?;
-                Ok(Saved::Done(row))
+                Ok(Saved::Done(Box::new(row)))
             })
         })
         .await

@@ -32,7 +32,7 @@ pub use agents::AgentSettings;
 pub use brakes::BrakeSettings;
 pub use hosts::HostSettings;
 pub use mail::SmtpSettings;
-pub use oidc::{EndUserSettings, OidcSettings};
+pub use oidc::{AccountDriven, EndUserSettings, OidcSettings};
 pub use saml::SamlSettings;
 pub use span::Span;
 pub(crate) use webhooks::pem;

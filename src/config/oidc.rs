@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use actors::authority::reference::Ownership;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
@@ -59,19 +60,48 @@ pub struct EndUserSettings {
     pub root_certificate: PathBuf,
     /// A file with the metadata of a provider that speaks SAML, in place of the issuer.
     pub saml_metadata: PathBuf,
+    /// Whose devices become that people enroll with their account alone: `off` (nobody does), `personal` or `company`.
+    pub account_driven: AccountDriven,
+}
+
+/// See [`EndUserSettings::account_driven`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountDriven {
+    /// Nobody enrolls a device so.
+    #[default]
+    Off,
+    /// Their user's.
+    Personal,
+    /// The organization's.
+    Company,
 }
 
 impl Default for EndUserSettings {
     fn default() -> Self {
         let OidcSettings { issuer, client_id, client_secret, name, root_certificate, new_users: _ } =
             OidcSettings::default();
-        Self { issuer, client_id, client_secret, name, root_certificate, saml_metadata: PathBuf::new() }
+        Self {
+            issuer,
+            client_id,
+            client_secret,
+            name,
+            root_certificate,
+            saml_metadata: PathBuf::new(),
+            account_driven: AccountDriven::Off,
+        }
     }
 }
 
 impl EndUserSettings {
     /// What is wrong with them.
     pub(super) fn fault(&self) -> Option<&'static str> {
+        let nowhere = self.issuer.is_empty() && self.saml_metadata.as_os_str().is_empty();
+        if nowhere && self.account_driven != AccountDriven::Off {
+            return Some(
+                "end_user_authentication.account_driven: needs a provider to sign in at: set issuer or saml_metadata",
+            );
+        }
         if !self.saml_metadata.as_os_str().is_empty() {
             let both = "end_user_authentication: people sign in at one provider; set either issuer or saml_metadata";
             let built =
@@ -85,6 +115,15 @@ impl EndUserSettings {
             ClientFault::Client => Some(
                 "end_user_authentication: client_id and client_secret are needed, which the identity provider gave you",
             ),
+        }
+    }
+
+    /// Whose devices become that people enroll with their account alone.
+    pub const fn ownership(&self) -> Option<Ownership> {
+        match self.account_driven {
+            AccountDriven::Off => None,
+            AccountDriven::Personal => Some(Ownership::Personal),
+            AccountDriven::Company => Some(Ownership::Company),
         }
     }
 

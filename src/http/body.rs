@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::DeviceError;
+use super::error::{ApiError, DeviceError};
 
 /// How long a body may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -77,4 +77,35 @@ async fn next(payload: &mut Payload, deadline: Instant) -> Result<Option<Bytes>,
         Some(Err(error)) => Err(DeviceError::BadRequest(format!("the body cannot be read: {error}"))),
         None => Ok(None),
     }
+}
+
+/// The largest JSON of an admin, in bytes.
+const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+/// Reads the JSON of an admin's request.
+pub(super) async fn read_json<T: serde::de::DeserializeOwned>(
+    budget: &Budget,
+    payload: Payload,
+) -> Result<T, ApiError> {
+    let body = read_admin(budget, payload, MAX_JSON_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+/// Reads the JSON of somebody who has not proved who they are: little of it.
+pub(super) async fn read_small_json<T: serde::de::DeserializeOwned>(
+    budget: &Budget,
+    payload: Payload,
+) -> Result<T, ApiError> {
+    let body = read_admin(budget, payload, 16 * 1024).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+/// Reads the body of an admin's request.
+pub(super) async fn read_admin(budget: &Budget, payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    use actix_web::http::StatusCode;
+    budget.read(payload, limit).await.map_err(|error| match error {
+        DeviceError::TooLarge(_) => ApiError::because(StatusCode::PAYLOAD_TOO_LARGE, "base", error.to_string()),
+        DeviceError::Busy { .. } => ApiError::because(StatusCode::SERVICE_UNAVAILABLE, "base", "The server is busy"),
+        other => ApiError::bad_request(other.to_string()),
+    })
 }

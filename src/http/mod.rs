@@ -28,12 +28,13 @@ pub mod tls;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Bytes, Payload, ServiceConfig};
+use actix_web::web::{self, ServiceConfig};
 
 use Permission::*;
 use admin::permission::Permission;
 use admin::profiles;
-use body::Budget;
+use body::{read_admin, read_json, read_small_json};
+use device::account_driven;
 use device::agent;
 use device::apple::{mdm, wrong_method};
 use device::assigned::enroll as assigned;
@@ -42,7 +43,6 @@ use device::scep::scep;
 use device::sso;
 use device::windows::management;
 use device::windows_enroll;
-use error::{ApiError, DeviceError};
 
 /// How long an admin waits for an actor.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -95,6 +95,10 @@ pub static ROUTES: &[Route] = &[
     Route { who: Who::Newcomer, methods: "POST", path: "{base}/mdm/sso", handler: || web::to(sso::begin) },
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/callback", handler: || web::to(sso::callback) },
     Route { who: Who::Newcomer, methods: "POST", path: "/mdm/sso/callback", handler: || web::to(sso::form_callback) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/.well-known/com.apple.remotemanagement", handler: || web::to(account_driven::discover) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/apple/service_discovery", handler: || web::to(account_driven::discover) },
+    Route { who: Who::Newcomer, methods: "POST", path: "/api/mdm/apple/account_driven_enroll", handler: || web::to(account_driven::enroll) },
+    Route { who: Who::Newcomer, methods: "GET", path: "/mdm/apple/account_driven_enroll/sso", handler: || web::to(account_driven::sign_in) },
     Route { who: Who::Newcomer, methods: "GET", path: "/mdm/sso/metadata", handler: || web::to(sso::metadata) },
 
     Route { who: Who::EnrolledDevice, methods: "POST", path: "/ManagementServer/MDM.svc", handler: || web::to(management) },
@@ -369,29 +373,4 @@ pub fn configure(config: &mut ServiceConfig, serves: fn(Who) -> bool) {
         };
         paths.push(path);
     }
-}
-
-/// The largest JSON of an admin, in bytes.
-const MAX_JSON_BYTES: usize = 1024 * 1024;
-
-/// Reads the JSON of an admin's request.
-async fn read_json<T: serde::de::DeserializeOwned>(budget: &Budget, payload: Payload) -> Result<T, ApiError> {
-    let body = read_admin(budget, payload, MAX_JSON_BYTES).await?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
-}
-
-/// Reads the JSON of somebody who has not proved who they are: little of it.
-async fn read_small_json<T: serde::de::DeserializeOwned>(budget: &Budget, payload: Payload) -> Result<T, ApiError> {
-    let body = read_admin(budget, payload, 16 * 1024).await?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))
-}
-
-/// Reads the body of an admin's request.
-async fn read_admin(budget: &Budget, payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
-    use actix_web::http::StatusCode;
-    budget.read(payload, limit).await.map_err(|error| match error {
-        DeviceError::TooLarge(_) => ApiError::because(StatusCode::PAYLOAD_TOO_LARGE, "base", error.to_string()),
-        DeviceError::Busy { .. } => ApiError::because(StatusCode::SERVICE_UNAVAILABLE, "base", "The server is busy"),
-        other => ApiError::bad_request(other.to_string()),
-    })
 }

@@ -190,7 +190,11 @@ impl Bindings {
                 detail_interval: settings.agents.detail_interval.0,
                 query_interval: settings.agents.query_interval.0,
             },
-            sso: SsoEdge { provider: end_users, limiter: Limiter::new(device.trusted_proxies.clone()) },
+            sso: SsoEdge {
+                account_driven: settings.end_user_authentication.ownership(),
+                provider: end_users,
+                limiter: Limiter::new(device.trusted_proxies.clone()),
+            },
             windows: WindowsEdge {
                 enabled: settings.windows.enabled,
                 limiter: Limiter::new(device.trusted_proxies.clone()),

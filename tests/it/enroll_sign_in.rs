@@ -28,7 +28,7 @@ fn begin_url(world: &World, secret: &str) -> String {
 }
 
 /// Signs in with a browser; the address of the enrollment profile that it is sent on to.
-async fn signed_in(world: &World, browser: &mut Browser, email: &str, secret: &str) -> String {
+pub(crate) async fn signed_in(world: &World, browser: &mut Browser, email: &str, secret: &str) -> String {
     let sent = browser.send(Method::GET, &begin_url(world, secret)).await;
     assert_eq!(sent.status(), StatusCode::SEE_OTHER);
     let url = sent.headers()[LOCATION].to_str().unwrap().to_owned();
@@ -177,7 +177,7 @@ async fn a_sign_in_counts_once_in_the_browser_that_began_and_a_reference_as_it_w
             let good = signed_in(world, &mut browser, "ada@example.com", SECRET).await;
             let (path, reference) = good.split_once('=').unwrap();
             let (said, mac) = reference.split_once('.').unwrap();
-            let flipped = if mac.starts_with('A') { format!("B{}", &mac[1..]) } else { format!("A{}", &mac[1..]) };
+            let flipped = format!("{}{}", if mac.starts_with('A') { 'B' } else { 'A' }, mac.get(1..).unwrap());
             for forged in [format!("{said}.{flipped}"), said.to_owned(), format!(".{mac}"), "x".repeat(4000)] {
                 let refused = browser.send(Method::GET, &format!("{path}={forged}")).await;
                 assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{forged}");

@@ -5,6 +5,7 @@
 mod abm;
 mod abm_enroll;
 mod abm_random;
+mod account_driven;
 mod activities;
 mod agent_bridge;
 mod agent_client;

@@ -93,7 +93,7 @@ struct Assigned {
 
 impl Assigned {
     fn enrolls(self) -> Enrolls {
-        Enrolls { team_id: self.team_id, serial: Some(self.serial), uuid: Some(self.udid) }
+        Enrolls { team_id: self.team_id, serial: Some(self.serial), uuid: Some(self.udid), ..Enrolls::default() }
     }
 }
 

@@ -4,11 +4,13 @@ use actix::prelude::*;
 use entities::audit::{self, Event};
 use entities::{enroll_secret, push_certificate, scep as rows, team_setting};
 use openssl::sha::sha256;
-use protocol::apple::enrollment_profile::{EnrollmentProfile, MdmPayload, ScepPayload, ServerCapability};
+use protocol::apple::enrollment_profile::{
+    AssignedAccount, EnrollmentMode, EnrollmentProfile, MdmPayload, ScepPayload, ServerCapability,
+};
 use protocol::apple::secret::Secret;
 use protocol::pki::signature::sign_attached;
 
-use super::reference::{self, Enrolls, SignedIn};
+use super::reference::{self, Enrolls, Ownership, SignedIn};
 use super::{Authority, AuthorityConfig, Desk, Keys};
 use crate::ask::{Answer, Refusal};
 use crate::nonce::nonce;
@@ -123,10 +125,11 @@ async fn invite_device(desk: &Desk, keys: std::sync::Arc<Keys>, invite: Invite) 
         }
         Entitlement::Reference(reference) => {
             let SignedIn { account, enrolls } = reference::read(desk, &keys, &reference).await?;
-            let Enrolls { team_id, serial, uuid } = enrolls;
+            let Enrolls { team_id, serial, uuid, account_driven } = enrolls;
+            let assigned = account_driven.map(|whose| assigned_account(whose, &account.email));
             // Only a device that the organization bought proves its serial number before somebody signs in.
             let automatic = serial.is_some();
-            to = Promise { serial, uuid, team_id, account_uuid: Some(account.uuid), automatic };
+            to = Promise { serial, uuid, team_id, account_uuid: Some(account.uuid), automatic, assigned };
             account.email
         }
     };
@@ -146,8 +149,10 @@ pub(super) async fn signed_profile(
         return Err(Refusal::Conflict("there is no push certificate yet: upload one with PUT /v1/pushcert".into()));
     };
     let address = mdm_url(&desk.config, to.account_uuid.as_deref());
+    let mut mdm = MdmPayload::new(&topic, &address);
+    mdm.account = to.assigned.clone();
     let challenge = promise(desk, to, by).await?;
-    let profile = profile(desk, &keys, (&topic, &address), challenge)?;
+    let profile = profile(desk, &keys, mdm, challenge)?;
     desk.work(move || sign_attached(&profile, &keys.profiles, &keys.chain())).await?.map_err(Refusal::soon)
 }
 
@@ -168,6 +173,8 @@ pub(super) struct Promise {
     pub(super) automatic: bool,
     /// The account of whom it belongs to, at an identity provider.
     pub(super) account_uuid: Option<String>,
+    /// What the profile says of the account, where the device enrolls with it.
+    pub(super) assigned: Option<AssignedAccount>,
 }
 
 /// The address at which a device is managed: it ends in the account of its owner, where it has one, and is the same in every
@@ -175,6 +182,15 @@ pub(super) struct Promise {
 pub(crate) fn mdm_url(config: &AuthorityConfig, account: Option<&str>) -> String {
     let address = format!("{}{MDM_PATH}", config.server_url);
     account.map_or_else(|| address.clone(), |account| format!("{address}?enroll_reference={account}"))
+}
+
+/// What a device must find in the profile that is enrolled with an account.
+fn assigned_account(whose: Ownership, email: &str) -> AssignedAccount {
+    let mode = match whose {
+        Ownership::Personal => EnrollmentMode::Byod,
+        Ownership::Company => EnrollmentMode::Adde,
+    };
+    AssignedAccount { mode, managed_apple_id: email.to_owned() }
 }
 
 /// Makes a challenge; only its hash is stored.
@@ -197,14 +213,13 @@ async fn promise(desk: &Desk, to: Promise, by: String) -> Answer<String> {
     Ok(challenge)
 }
 
-fn profile(desk: &Desk, keys: &Keys, (topic, address): (&str, &str), challenge: String) -> Answer<Vec<u8>> {
+fn profile(desk: &Desk, keys: &Keys, mut mdm: MdmPayload, challenge: String) -> Answer<Vec<u8>> {
     let config = &desk.config;
     let mut scep = ScepPayload::new(&format!("{}{SCEP_PATH}", config.server_url));
     scep.name = Some("rookery".into());
     scep.subject = vec![("O".into(), config.organization.clone()), ("CN".into(), "%HardwareUUID%".into())];
     scep.challenge = Some(Secret::new(challenge));
     scep.ca_fingerprint = Some(keys.ca.certificate().fingerprint().as_bytes().to_vec());
-    let mut mdm = MdmPayload::new(topic, address);
     mdm.server_capabilities = vec![ServerCapability::PerUserConnections, ServerCapability::BootstrapToken];
     let identity = uuid::Uuid::new_v4().to_string();
     let mut profile = EnrollmentProfile::new(PROFILE_IDENTIFIER, &identity, scep, mdm);

@@ -41,6 +41,18 @@ pub struct Enrolls {
     pub serial: Option<String>,
     /// Its UUID, where the device itself has proved it.
     pub uuid: Option<String>,
+    /// Whose the device becomes, where it was enrolled with an account alone.
+    pub account_driven: Option<Ownership>,
+}
+
+/// Whose a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ownership {
+    /// Its user's: the organization manages a part of it.
+    Personal,
+    /// The organization's.
+    Company,
 }
 
 /// Somebody signed in at the identity provider to enroll a device. The answer is an enrollment reference.
@@ -162,7 +174,7 @@ mod tests {
     use super::*;
 
     fn claims(until: i64) -> Claims {
-        let enrolls = Enrolls { team_id: Some(3), serial: Some("C02".into()), uuid: None };
+        let enrolls = Enrolls { team_id: Some(3), serial: Some("C02".into()), ..Enrolls::default() };
         Claims { account: "a".into(), enrolls, until }
     }
 

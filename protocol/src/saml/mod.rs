@@ -1,9 +1,9 @@
 //! SAML 2.0 as a service provider speaks it: the request that a browser carries to the identity provider, the response that it brings
 //! back, and the provider's metadata. Feature `saml`.
 //!
-//! What is believed is read from the bytes that were signed, and from nothing else: a response is read strictly ([`tree`]), the one
+//! What is believed is read from the bytes that were signed, and from nothing else: a response is read strictly (`tree`), the one
 //! signature that covers its one assertion is found and its algorithms are compared with a short list before anything is computed
-//! ([`signature`]), the signed element is written in its canonical form ([`canonical`]), and when the digest and the signature of those
+//! (`signature`), the signed element is written in its canonical form (`canonical`), and when the digest and the signature of those
 //! bytes hold, they are read anew. A mistake in the canonical form therefore refuses a good response, and never accepts a bad one.
 //!
 //! Never here: a clock, a list of requests that are under way, whether an assertion was seen before. Whoever calls keeps these.

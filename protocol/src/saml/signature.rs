@@ -168,7 +168,7 @@ fn holds(key: &PKey<Public>, method: &Method, message: &[u8], value: &[u8]) -> b
 fn raw_ecdsa(value: &[u8]) -> Option<Vec<u8>> {
     use openssl::bn::BigNum;
     use openssl::ecdsa::EcdsaSig;
-    if value.is_empty() || value.len() % 2 != 0 || value.len() > 132 {
+    if value.is_empty() || !value.len().is_multiple_of(2) || value.len() > 132 {
         return None;
     }
     let (r, s) = value.split_at(value.len() / 2);

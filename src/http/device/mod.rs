@@ -1,5 +1,6 @@
 //! What devices reach: each handler parses, asks the right actor, and answers.
 
+pub mod account_driven;
 pub mod agent;
 pub mod apple;
 pub mod assigned;

@@ -12,12 +12,13 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use actors::ask::Refusal;
 use actors::authority::assigned::{ProveAssigned, Proven};
 use actors::authority::enroll::UNKNOWN_SECRET;
-use actors::authority::reference::{Enrolls, NOT_SIGNED_IN, SignIn};
+use actors::authority::reference::{Enrolls, NOT_SIGNED_IN, Ownership, SignIn};
 use entities::enroll_secret;
 use protocol::apple::dep::machine_info;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::account_driven;
 use super::enroll::{self, Parameters};
 use crate::http::admin::people;
 use crate::http::edge::DeviceEdge;
@@ -44,6 +45,8 @@ const MAX_NAME: usize = 255;
 pub struct SsoEdge {
     /// The identity provider.
     pub provider: Option<SignOn<Enrolls>>,
+    /// Whose devices become that are enrolled with an account alone; `None` where nobody enrolls one so.
+    pub account_driven: Option<Ownership>,
     /// Who tries too often.
     pub limiter: Limiter,
 }
@@ -112,13 +115,23 @@ pub async fn metadata(edge: Data<DeviceEdge>) -> HttpResponse {
 
 async fn come_back(request: &HttpRequest, came: Came, edge: &DeviceEdge) -> HttpResponse {
     match finished(request, came, edge).await {
-        Ok(reference) => HttpResponse::SeeOther()
+        Ok((reference, true)) => account_driven::handed_over(&reference),
+        Ok((reference, false)) => HttpResponse::SeeOther()
             .cookie(COOKIE.over())
             .insert_header((header::LOCATION, format!("{}?enrollment_reference={reference}", enroll::PATH)))
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .finish(),
         Err(error) => page(&error),
     }
+}
+
+/// Begins the sign-in of whoever enrolls this device. Whoever calls this has made sure that they may.
+///
+/// # Errors
+/// There is no provider, it does not answer, or somebody tries too often.
+pub async fn begun(request: &HttpRequest, edge: &DeviceEdge, enrolls: Enrolls) -> Result<Begun, EnrollError> {
+    count(request, edge)?;
+    begin_for(edge, enrolls).await
 }
 
 /// Sends a browser on to the provider.
@@ -149,15 +162,16 @@ async fn begin_for(edge: &DeviceEdge, enrolls: Enrolls) -> Result<Begun, EnrollE
     provider(edge)?.begin(enrolls, edge.front.clock.now()).await.map_err(unfinished)
 }
 
-/// Finishes a sign-in: the reference for the download.
-async fn finished(request: &HttpRequest, came: Came, edge: &DeviceEdge) -> Result<String, EnrollError> {
+/// Finishes a sign-in: the reference for the download, and whether a device takes it by itself.
+async fn finished(request: &HttpRequest, came: Came, edge: &DeviceEdge) -> Result<(String, bool), EnrollError> {
     let browser = COOKIE.shown(request);
     let finished = provider(edge)?.finish(&browser, came, edge.front.clock.now()).await;
     let (Person { email, name }, enrolls) = finished.map_err(unfinished)?;
     let email = people::email(&email).map_err(|_| failed("the identity provider names no email address"))?;
     let full_name = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect();
+    let by_device = enrolls.account_driven.is_some();
     let said = SignIn { user_name: email.clone(), email, full_name, enrolls };
-    Ok(edge.front.authority.ask(said, enroll::DEADLINE).await?)
+    Ok((edge.front.authority.ask(said, enroll::DEADLINE).await?, by_device))
 }
 
 fn provider(edge: &DeviceEdge) -> Result<&SignOn<Enrolls>, EnrollError> {
@@ -190,7 +204,7 @@ fn count(request: &HttpRequest, edge: &DeviceEdge) -> Result<(), EnrollError> {
 }
 
 /// What a person sees.
-fn page(error: &EnrollError) -> HttpResponse {
+pub(super) fn page(error: &EnrollError) -> HttpResponse {
     let answer = error.error_response();
     let mut page = refused(answer.status(), &error.to_string());
     if let Some(after) = answer.headers().get(header::RETRY_AFTER) {

@@ -121,13 +121,18 @@ impl Operation {
         for status in self.answers {
             let content = match self.gives {
                 "" => json!({}),
-                "application/json" => json!({ self.gives: { "schema": { "type": "object" } } }),
+                "application/json" | "application/scim+json" => {
+                    json!({ self.gives: { "schema": { "type": "object" } } })
+                }
                 other => json!({ other: { "schema": { "type": "string" } } }),
             };
             responses.insert(status.to_string(), json!({ "description": done(*status), "content": content }));
         }
         for (status, why) in REFUSALS {
-            let content = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } });
+            let mut content = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } });
+            if self.path.starts_with("/scim/") {
+                content["application/scim+json"] = json!({ "schema": { "type": "object" } });
+            }
             responses.insert(status.to_string(), json!({ "description": why, "content": content }));
         }
         responses.into()

@@ -105,7 +105,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("uploaded_profile", (TEXT, 20), &["uploaded_profile::parse", "verify::verify_upload", "upload::sniff", "profile_name::check_name"],
         seeds::uploaded_profiles, uploaded_profile),
     target("uploaded_declaration", (TEXT, 10), &["uploaded_declaration::parse", "strict_json::parse"], seeds::declarations, uploaded_declaration),
-    target("dep_answer", (TEXT, 20), &["account::parse", "devices::parse", "assignment::parse"], dep::answers, dep::answer),
+    target("dep_answer", (TEXT, 20), &["account::parse", "devices::parse", "assignment::parse", "answers::session"], dep::answers, dep::answer),
     target("dep_profile", (TEXT, 10), &["profile::parse"], dep::profiles, dep::profile),
     target("dep_token", (Shape::Bytes, 10), &["token::decrypt", "token::from_json"], dep::tokens, dep::token),
     target("machine_info", (DER, 10), &["machine_info::verify", "machine_info::verify_header"], dep::machine_infos, dep::machine_info),

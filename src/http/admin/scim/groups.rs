@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::patch::{Patch, group_wish};
-use super::{GROUP, ListQuery, answer, kept, needed, page};
+use super::{GROUP, ListQuery, answer, is_id, kept, named, needed, page};
 use crate::http::admin::auth::{Admin, Asking};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ScimError;
@@ -50,7 +50,7 @@ pub async fn list(_: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>) -> 
 
 /// `GET …/scim/Groups/{id}`
 pub async fn by_id(_: Asking, id: Path<(String, String)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ScimError> {
-    let found = scim_group::by_id(&edge.front.reader, id.into_inner().1).await?;
+    let found = scim_group::by_id(&edge.front.reader, named(id)?).await?;
     let (row, members) = found.ok_or_else(ScimError::not_found)?;
     Ok(answer(StatusCode::OK, &show(&row, Some(members))))
 }
@@ -69,7 +69,7 @@ pub async fn replace(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ScimError> {
     let document: Document = read_json(&edge.budget, payload).await?;
-    save(&admin, &edge, Some(id.into_inner().1), document.wish()?).await
+    save(&admin, &edge, Some(named(id)?), document.wish()?).await
 }
 
 /// `PATCH …/scim/Groups/{id}`
@@ -80,7 +80,7 @@ pub async fn change(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ScimError> {
     let patch: Patch = read_json(&edge.budget, payload).await?;
-    save(&admin, &edge, Some(id.into_inner().1), group_wish(patch)?).await
+    save(&admin, &edge, Some(named(id)?), group_wish(patch)?).await
 }
 
 /// `DELETE …/scim/Groups/{id}`
@@ -89,7 +89,7 @@ pub async fn delete(
     id: Path<(String, String)>,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ScimError> {
-    let delete = DeleteGroup { id: id.into_inner().1, asked_by: admin.name.clone() };
+    let delete = DeleteGroup { id: named(id)?, asked_by: admin.name.clone() };
     match edge.front.profiles.ask(delete, DEADLINE).await? {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(ScimError::not_found()),
@@ -97,14 +97,21 @@ pub async fn delete(
 }
 
 async fn save(admin: &Admin, edge: &AdminEdge, id: Option<String>, wish: Wish) -> Result<HttpResponse, ScimError> {
+    if !wish.members.iter().flatten().chain(&wish.join).all(|id| is_id(id)) {
+        return Err(no_member());
+    }
     let status = if id.is_none() { StatusCode::CREATED } else { StatusCode::OK };
     let save = SaveGroup { id, wish, asked_by: admin.name.clone() };
     match edge.front.profiles.ask(save, DEADLINE).await? {
         Saved::Done(row, members) => Ok(answer(status, &show(&row, Some(members)))),
         Saved::Taken => Err(ScimError::taken("displayName")),
         Saved::Gone => Err(ScimError::not_found()),
-        Saved::NoSuchMember => Err(ScimError::invalid("invalidValue", "somebody who is to be a member is not here")),
+        Saved::NoSuchMember => Err(no_member()),
     }
+}
+
+fn no_member() -> ScimError {
+    ScimError::invalid("invalidValue", "somebody who is to be a member is not here")
 }
 
 fn show(row: &Model, members: Option<Vec<String>>) -> Value {

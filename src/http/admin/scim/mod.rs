@@ -11,6 +11,7 @@ pub(in crate::http) use patch::Patch;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::web::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -61,6 +62,9 @@ impl ListQuery {
         let lower = filter.to_ascii_lowercase();
         let at = lower.rfind(" eq ").ok_or_else(wrong)?;
         let value: String = serde_json::from_str(filter[at + 4..].trim()).map_err(|_| wrong())?;
+        if value.len() > MAX_TEXT || value.contains(char::is_control) {
+            return Err(wrong());
+        }
         Ok(Some((lower[..at].trim().to_owned(), value)))
     }
 }
@@ -81,6 +85,17 @@ fn page(query: &ListQuery, total: u64, resources: Vec<Value>) -> HttpResponse {
 
 fn answer(status: StatusCode, body: &Value) -> HttpResponse {
     HttpResponse::build(status).content_type("application/scim+json").json(body)
+}
+
+/// The row that a path names; what is none of our names is not there.
+fn named(path: Path<(String, String)>) -> Result<String, ScimError> {
+    let id = path.into_inner().1;
+    if is_id(&id) { Ok(id) } else { Err(ScimError::not_found()) }
+}
+
+/// Whether a row could be called so.
+fn is_id(id: &str) -> bool {
+    id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// A text that is kept.

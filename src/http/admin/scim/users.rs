@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::patch::{Patch, patched};
-use super::{ENTERPRISE, ListQuery, USER, answer, kept, needed, page};
+use super::{ENTERPRISE, ListQuery, USER, answer, kept, named, needed, page};
 use crate::http::admin::auth::{Admin, Asking};
 use crate::http::edge::AdminEdge;
 use crate::http::error::ScimError;
@@ -91,7 +91,7 @@ pub async fn list(_: Asking, query: Query<ListQuery>, edge: Data<AdminEdge>) -> 
 
 /// `GET …/scim/Users/{id}`
 pub async fn by_id(_: Asking, id: Path<(String, String)>, edge: Data<AdminEdge>) -> Result<HttpResponse, ScimError> {
-    let row = found(&edge.front.reader, id.into_inner().1).await?;
+    let row = found(&edge.front.reader, named(id)?).await?;
     Ok(answer(StatusCode::OK, &show(&edge.front.reader, &row).await?))
 }
 
@@ -109,7 +109,7 @@ pub async fn replace(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ScimError> {
     let document: Document = read_json(&edge.budget, payload).await?;
-    save(&admin, &edge, Some(id.into_inner().1), document.wish()?).await
+    save(&admin, &edge, Some(named(id)?), document.wish()?).await
 }
 
 /// `PATCH …/scim/Users/{id}`
@@ -120,7 +120,7 @@ pub async fn change(
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ScimError> {
     let patch: Patch = read_json(&edge.budget, payload).await?;
-    let id = id.into_inner().1;
+    let id = named(id)?;
     let row = found(&edge.front.reader, id.clone()).await?;
     let before = show(&edge.front.reader, &row).await?;
     let after: Document = serde_json::from_value(patched(before, patch)?)
@@ -134,7 +134,7 @@ pub async fn delete(
     id: Path<(String, String)>,
     edge: Data<AdminEdge>,
 ) -> Result<HttpResponse, ScimError> {
-    let delete = DeletePerson { id: id.into_inner().1, asked_by: admin.name.clone() };
+    let delete = DeletePerson { id: named(id)?, asked_by: admin.name.clone() };
     match edge.front.profiles.ask(delete, DEADLINE).await? {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(ScimError::not_found()),
