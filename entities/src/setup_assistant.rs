@@ -128,7 +128,9 @@ pub async fn save(
                     (None, None) => return Ok(Some(false)),
                 };
                 match profile {
-                    None => drop(Entity::delete_by_id(team_id).exec(transaction).await?),
+                    None => {
+                        Entity::delete_by_id(team_id).exec(transaction).await?;
+                    }
                     Some((name, profile)) => {
                         let row = Model { team_id, name, profile, updated_at: by.at };
                         let row = ActiveModel::from(row).reset_all();

@@ -151,7 +151,7 @@ impl Persona {
         match self {
             Self::SharedIPad => true,
             Self::Personal | Self::Windows => false,
-            Self::Mac | Self::MacWithUser | Self::IPhone => index % 3 == 0,
+            Self::Mac | Self::MacWithUser | Self::IPhone => index.is_multiple_of(3),
         }
     }
 
