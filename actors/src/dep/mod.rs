@@ -1,7 +1,7 @@
 //! The DEP syncer: what Apple's device assignment service knows of the organization's devices becomes expected hosts, and each
 //! device is assigned the Setup Assistant profile of its host's team.
 //!
-//! Each server token has a child that plays rounds ([`round`]), one after the other, on the I/O runtime; the actor begins them,
+//! Each server token has a child that plays rounds (`round`), one after the other, on the I/O runtime; the actor begins them,
 //! sees them end, and leaves a token alone that Apple wants left alone. Admins manage tokens through it ([`admin`]).
 //!
 //! Never here: what a device does once it knows where to go, and any state of a sync that is not in rows.
