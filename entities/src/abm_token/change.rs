@@ -172,7 +172,7 @@ pub async fn set_teams(
         .await
 }
 
-/// Deletes a token whose devices were forgotten ([`dep_device::forget_some`]). False when it is gone already.
+/// Deletes a token whose devices were forgotten ([`dep_device::page::forget_some`]). False when it is gone already.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] while devices are left; otherwise see [`StoreError`].
