@@ -4,6 +4,7 @@
 
 mod abm;
 mod abm_enroll;
+mod abm_killed;
 mod abm_random;
 mod account_driven;
 mod activities;

@@ -14,6 +14,8 @@ use rookery::sim::keys::{KeyPool, Keys};
 use rookery::sim::wire::Trust;
 use serde_json::{Value, json};
 
+use crate::profiles_api::form_type;
+
 const CHALLENGE: &str = "a-static-challenge-for-tests";
 /// What a person shows to be given an enrollment profile.
 pub(crate) const SECRET: &str = "an-enroll-secret-for-tests";
@@ -24,6 +26,8 @@ pub(crate) struct Site {
     pub(crate) data: PathBuf,
     pub(crate) database_url: String,
     pub(crate) filter: &'static str,
+    /// More settings, by their names in the environment.
+    pub(crate) more: Vec<(&'static str, String)>,
 }
 
 /// A server process, and how to reach it.
@@ -40,7 +44,7 @@ impl Site {
     pub(crate) fn new(database_url: &str, filter: &'static str) -> Self {
         let data = std::env::temp_dir().join(format!("rookery-process-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&data).unwrap();
-        Self { data, database_url: database_url.to_owned(), filter }
+        Self { data, database_url: database_url.to_owned(), filter, more: Vec::new() }
     }
 
     /// The program with this site's settings.
@@ -49,6 +53,7 @@ impl Site {
         command.env("ROOKERY_DATA_DIR", &self.data).env("ROOKERY_LOG__FILTER", self.filter);
         command.env("ROOKERY_DATABASE_URL", &self.database_url).env("ROOKERY_EGRESS__ALLOW", "127.0.0.1");
         command.env("ROOKERY_SCEP__STATIC_CHALLENGE", CHALLENGE).env("ROOKERY_APNS__URL", "https://localhost:1");
+        command.envs(self.more.iter().map(|(name, value)| (*name, value)));
         command
     }
 
@@ -113,6 +118,14 @@ impl Server {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
+    /// Sends a form of the admin.
+    pub(crate) async fn upload(&self, path: &str, form: Vec<u8>) -> Value {
+        let url = format!("{}{path}", self.info["admin_url"].as_str().unwrap());
+        let request = self.client.post(url).bearer_auth(&self.token).header("content-type", form_type()).body(form);
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
     /// A figure of the operators' page.
     pub(crate) async fn figure(&self, name: &str) -> u64 {
         let url = format!("{}/metrics", self.info["ops_url"].as_str().unwrap());
@@ -131,14 +144,19 @@ impl Server {
 
     /// A Mac that has enrolled.
     pub(crate) async fn enrolled(&self, number: u32) -> Device {
+        let mut device = self.device(number);
+        let url = format!("{}/api/mdm/apple/enroll?token={SECRET}", self.info["device_url"].as_str().unwrap());
+        enroll(&mut device, &url).await;
+        device
+    }
+
+    /// A Mac out of the box.
+    pub(crate) fn device(&self, number: u32) -> Device {
         let ca = Certificate::from_pem(&std::fs::read(self.info["ca_file"].as_str().unwrap()).unwrap()).unwrap();
         let keys = Keys::Pool(Arc::new(KeyPool::new(10)));
         let options = DeviceOptions { dedup: false, keys, ..DeviceOptions::default() };
         let (model, trust) = (Model::new(Family::Mac, 7, number), Trust::new([ca.der()]).unwrap());
-        let mut device = Device::new(model, trust, options, u64::from(number));
-        let url = format!("{}/api/mdm/apple/enroll?token={SECRET}", self.info["device_url"].as_str().unwrap());
-        enroll(&mut device, &url).await;
-        device
+        Device::new(model, trust, options, u64::from(number))
     }
 }
 

@@ -162,7 +162,7 @@ impl DepSyncer {
         self.guard.gauge().turn(self.desk.clock.now());
         let working = work(self.desk.clone());
         Box::pin(working.into_actor(self).map(|done, syncer, context| {
-            syncer.look(context);
+            syncer.look(true, context);
             done
         }))
     }

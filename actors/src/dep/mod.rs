@@ -187,7 +187,8 @@ impl DepSyncer {
         address.recipient()
     }
 
-    fn look(&mut self, context: &mut Context<Self>) {
+    /// Begins the rounds that are due. Somebody who `asks` for them gets another one where one is played.
+    fn look(&mut self, asks: bool, context: &mut Context<Self>) {
         crate::fault::point("dep.look");
         self.guard.gauge().turn(self.desk.clock.now());
         let desk = self.desk.clone();
@@ -196,23 +197,23 @@ impl DepSyncer {
             desk.warn(&tokens).await?;
             Ok::<_, entities::StoreError>(tokens)
         };
-        context.spawn(looking.into_actor(self).map(|looked, syncer, context| match looked {
+        context.spawn(looking.into_actor(self).map(move |looked, syncer, context| match looked {
             Ok(tokens) => {
                 syncer.children.retain(|id, child| child.round.is_some() || tokens.iter().any(|token| token.id == *id));
-                tokens.iter().for_each(|token| syncer.begin(token, context));
+                tokens.iter().for_each(|token| syncer.begin(token, asks, context));
             }
             Err(error) => tracing::warn!("server tokens cannot be looked at: {error}"),
         }));
     }
 
     /// Begins a round of a token, unless one is played or the token rests.
-    fn begin(&mut self, token: &abm_token::Model, context: &mut Context<Self>) {
+    fn begin(&mut self, token: &abm_token::Model, asks: bool, context: &mut Context<Self>) {
         if self.leaving.contains(&token.id) {
             return;
         }
         let child = self.children.entry(token.id).or_default();
         if child.round.is_some() {
-            child.again = true;
+            child.again |= asks;
             return;
         }
         child.again = false;
@@ -268,7 +269,7 @@ impl Actor for DepSyncer {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
-        context.run_interval(self.desk.config.sync_every, Self::look);
+        context.run_interval(self.desk.config.sync_every, |syncer, context| syncer.look(false, context));
         context.notify(Look);
     }
 
@@ -284,6 +285,6 @@ impl Handler<Look> for DepSyncer {
     type Result = ();
 
     fn handle(&mut self, _: Look, context: &mut Self::Context) {
-        self.look(context);
+        self.look(true, context);
     }
 }
