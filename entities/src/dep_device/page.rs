@@ -267,8 +267,13 @@ fn merged(before: Option<&Model>, said: &Said, token: &abm_token::Model, at: i64
     let device = &said.device;
     let is_ours = |row: &Model| row.token_id == token.id;
     if let Some(row) = before {
-        // Apple's dates are of one clock, for all organizations. A list has none, and is newer than what was known before.
-        let is_older = device.op_at.is_some() && device.op_at < row.op_at;
+        // Apple's dates are of one clock, for all organizations. A list has none: it is newer than what was known, but for a device
+        // that was given to somebody before it was taken away, which the list was made too early to know.
+        let is_older = match (device.op_at, device.assigned_at) {
+            (Some(_), _) => device.op_at < row.op_at,
+            (None, Some(_)) => row.removed_at.is_some() && device.assigned_at < row.op_at,
+            (None, None) => false,
+        };
         let is_others = !is_ours(row) && row.removed_at.is_none();
         // Another organization has it, unless it was given to this one later. What it lost to this one is no news.
         if is_older || is_others && (said.is_taken || device.assigned_at < row.assigned_at) {
@@ -472,6 +477,9 @@ mod tests {
     fn a_list_tells_what_is() {
         let taken = (1, said(Some(20), 10, true));
         assert_eq!(told(&[taken, (1, said(None, 30, false))]), Some(1));
+        let gone = (2, said(Some(40), 35, true));
+        assert_eq!(told(&[gone.clone(), (1, said(None, 30, false))]), None, "the list was made before it went on");
+        assert_eq!(told(&[gone, (1, said(None, 50, false))]), Some(1), "it came back");
         let others = (2, said(Some(40), 40, false));
         assert_eq!(told(&[others, (1, said(None, 30, false))]), Some(2), "it was given away since");
     }
