@@ -211,7 +211,18 @@ async fn settle(world: &World, apple: &Apple, model: &Model, seed: u64) {
     });
     let patience = Duration::from_secs(55);
     let settled = tokio::time::timeout(patience, settled).await.is_ok();
-    assert!(settled, "seed {seed}: {differences:?}");
+    let mut known = Vec::new();
+    if !settled {
+        for serial in &model.serials {
+            let Some(host) = host(world, serial).await else { continue };
+            let path = format!("/hosts/{}/dep_assignment", host["id"]);
+            let said = ask(world, Some(&world.app.token), Method::GET, &path, Value::Null).await.json;
+            if !said["dep_device"]["deleted_at"].is_null() || said["dep_device"].is_null() {
+                known.push(said);
+            }
+        }
+    }
+    assert!(settled, "seed {seed}: {differences:?}; {known:?}");
 }
 
 /// What is not as it shall be.

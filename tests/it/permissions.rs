@@ -82,6 +82,7 @@ fn call(method: &str, path: &str, of: &Subject) -> Call {
         about_people,
         about_accounts,
         about_scim,
+        about_assignment,
         about_others,
     ];
     let found = tried.iter().find_map(|about| about(method, &path, of));
@@ -202,6 +203,24 @@ fn about_teams(method: &str, path: &str, of: &Subject) -> Option<Call> {
             Names(path.into(), json!({ "host_id": of.host, "expires_at": "soon" }))
         }
         ("POST", "/spec/enroll_secret") => Plain(path.into(), json!({ "spec": { "secrets": [] } })),
+        _ => return None,
+    })
+}
+
+fn about_assignment(method: &str, path: &str, of: &Subject) -> Option<Call> {
+    let (nothing, team) = (Value::Null, of.team);
+    Some(match (method, path) {
+        ("GET", "/mdm/apple/abm_public_key" | "/abm_tokens" | "/abm_tokens/count") => Plain(path.into(), nothing),
+        ("POST", "/abm_tokens") => Plain(path.into(), json!({})),
+        ("PATCH" | "DELETE", path) if path.starts_with("/abm_tokens/") => {
+            Plain(path.replace("/{id:[0-9]+}", NOBODY), json!({}))
+        }
+        ("GET", "/hosts/{id:[0-9]+}/dep_assignment") => Names(format!("/hosts/{}/dep_assignment", of.host), nothing),
+        ("POST", "/enrollment_profiles/automatic") => {
+            let profile = json!({ "profile_name": "A" });
+            Names(path.into(), json!({ "team_id": team, "name": "a.json", "enrollment_profile": profile }))
+        }
+        ("GET" | "DELETE", "/enrollment_profiles/automatic") => Names(format!("{path}?team_id={team}"), nothing),
         _ => return None,
     })
 }

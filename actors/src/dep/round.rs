@@ -110,7 +110,9 @@ impl Round<'_> {
         let is_list = asked_at.state == READING;
         let mut devices: Vec<Said> = said.devices.into_iter().map(self::said).collect();
         // A list tells what is, and not what happened.
-        devices.iter_mut().filter(|_| is_list).for_each(|said| (said.device.op_at, said.is_taken) = (None, false));
+        devices.iter_mut().filter(|_| is_list).for_each(|said| {
+            (said.device.op_at, said.is_taken, said.is_given) = (None, false, true);
+        });
         Page {
             token_id: self.token_id,
             asked_at,
@@ -272,7 +274,7 @@ fn is_of_cursor(refusal: &Refusal) -> bool {
 /// What a device of a page says, as its row keeps it.
 fn said(said: Device) -> Said {
     let millis = |moment: Option<Timestamp>| moment.map(Timestamp::millis);
-    let is_taken = said.op_type == Some(OpType::Deleted);
+    let (is_taken, is_given) = (said.op_type == Some(OpType::Deleted), said.op_type == Some(OpType::Added));
     let profile_status = match said.profile_status {
         ProfileStatus::Empty => device::EMPTY,
         ProfileStatus::Assigned => device::ASSIGNED,
@@ -304,5 +306,5 @@ fn said(said: Device) -> Said {
         rests_until: None,
         removed_at: None,
     };
-    Said { device, is_taken }
+    Said { device, is_taken, is_given }
 }

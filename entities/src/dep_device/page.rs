@@ -36,6 +36,8 @@ pub struct Said {
     pub device: Model,
     /// Whether it was taken from this server.
     pub is_taken: bool,
+    /// Whether it was given to this server, or is listed among its devices.
+    pub is_given: bool,
 }
 
 /// A page.
@@ -270,6 +272,8 @@ fn merged(before: Option<&Model>, said: &Said, token: &abm_token::Model, at: i64
         // Apple's dates are of one clock, for all organizations. A list has none: it is newer than what was known, but for a device
         // that was given to somebody before it was taken away, which the list was made too early to know.
         let is_older = match (device.op_at, device.assigned_at) {
+            // Dates are of whole seconds: a device that was changed and taken away in one is gone.
+            (Some(_), _) if device.op_at == row.op_at => row.removed_at.is_some() && !said.is_given,
             (Some(_), _) => device.op_at < row.op_at,
             (None, Some(_)) => row.removed_at.is_some() && device.assigned_at < row.op_at,
             (None, None) => false,
@@ -439,7 +443,7 @@ mod tests {
             rests_until: None,
             removed_at: None,
         };
-        Said { device, is_taken }
+        Said { device, is_taken, is_given: !is_taken }
     }
 
     /// What is known in the end: whose it is, if anyone's, when these are told one after the other by these tokens.
@@ -458,6 +462,15 @@ mod tests {
         let again = (1, said(Some(30), 30, false));
         for order in [[&added, &taken, &again], [&again, &taken, &added], [&taken, &again, &added]] {
             assert_eq!(told(&order.map(Clone::clone)), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_device_that_was_changed_and_taken_away_in_one_second_is_gone() {
+        let (added, taken) = ((1, said(Some(10), 10, false)), (1, said(Some(20), 10, true)));
+        let changed = (1, Said { is_given: false, ..said(Some(20), 10, false) });
+        for order in [[&added, &changed, &taken], [&added, &taken, &changed]] {
+            assert_eq!(told(&order.map(Clone::clone)), None);
         }
     }
 
