@@ -240,8 +240,11 @@ async fn apply(transaction: &Transaction, token: &abm_token::Model, page: &Page)
         let rows = Entity::find().filter(Column::Serial.is_in(some.iter().copied())).all(transaction).await?;
         known.extend(rows.into_iter().map(|row| (row.serial.clone(), row)));
     }
+    // A page may tell changes in any order: that a device was taken away before that it was given to this server, for example.
+    let mut in_order: Vec<&Said> = page.devices.iter().collect();
+    in_order.sort_by_key(|said| said.device.op_at);
     let mut written = BTreeMap::new();
-    for said in &page.devices {
+    for said in in_order {
         let serial = &said.device.serial;
         let before = written.get(serial).or_else(|| known.get(serial));
         if let Some(row) = merged(before, said, token, page.at) {
