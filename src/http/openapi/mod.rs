@@ -120,6 +120,8 @@ impl Operation {
         let mut responses = Map::new();
         for status in self.answers {
             let content = match self.gives {
+                // 204 says nothing, whatever other answers of the route say (RFC 9110, 15.3.5).
+                _ if *status == 204 => json!({}),
                 "" => json!({}),
                 "application/json" | "application/scim+json" => {
                     json!({ self.gives: { "schema": { "type": "object" } } })
