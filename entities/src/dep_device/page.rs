@@ -274,7 +274,10 @@ fn merged(before: Option<&Model>, said: &Said, token: &abm_token::Model, at: i64
     if let Some(row) = before {
         // Apple's dates are of one clock, for all organizations. A list has none: it is newer than what was known, but for a device
         // that was given to somebody before it was taken away, which the list was made too early to know.
+        let is_unmet = row.removed_at.is_some() && row.op_at.is_none();
         let is_older = match (device.op_at, device.assigned_at) {
+            // Nobody said when a device went that a list did not have: what is told of it now may be old, unless it was given anew.
+            (Some(_), _) if is_unmet => !said.is_given || device.assigned_at <= row.assigned_at,
             // Dates are of whole seconds: a device that was changed and taken away in one is gone.
             (Some(_), _) if device.op_at == row.op_at => row.removed_at.is_some() && !said.is_given,
             (Some(_), _) => device.op_at < row.op_at,
@@ -302,10 +305,11 @@ fn merged(before: Option<&Model>, said: &Said, token: &abm_token::Model, at: i64
     })
 }
 
-/// Devices are this server's no more.
+/// Devices are this server's no more; nobody said since when.
 async fn take_away(transaction: &Transaction, serials: &[String], at: i64) -> Result<(), StoreError> {
     for some in serials.chunks(AT_ONCE) {
         let gone = Entity::update_many().col_expr(Column::RemovedAt, at.into());
+        let gone = gone.col_expr(Column::OpAt, Expr::value(None::<i64>));
         gone.filter(Column::Serial.is_in(some)).exec(transaction).await?;
     }
     release(transaction, serials, at).await
@@ -487,6 +491,17 @@ mod tests {
         // And back, told late by the one that lost it.
         let back = [(2, said(Some(30), 20, true)), (1, said(Some(30), 30, false))];
         assert_eq!(told(&[added, moved.clone(), back[1].clone(), moved, back[0].clone()]), Some(1));
+    }
+
+    #[test]
+    fn a_device_that_a_list_did_not_have_comes_back_by_a_list_or_when_it_is_given_anew() {
+        let changed = said(Some(50), 10, false);
+        let row = merged(None, &changed, &token(1), 9).unwrap();
+        let unmet = Model { removed_at: Some(60), op_at: None, ..row };
+        let comes_back = |said: Said| merged(Some(&unmet), &said, &token(1), 9).is_some();
+        assert!(comes_back(said(None, 10, false)), "the list before was short");
+        assert!(!comes_back(said(Some(10), 10, false)) && !comes_back(changed), "told late");
+        assert!(comes_back(said(Some(70), 70, false)));
     }
 
     #[test]
